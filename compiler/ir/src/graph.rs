@@ -1,0 +1,110 @@
+//! The graph: stages of fused operators, and the exchanges between them.
+
+use schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::expr::Expr;
+use crate::plan::{Column, KernelColumn, SinkDef, SourceDef, Tumble};
+
+/// Index of a stage in its [`Graph`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StageId(pub usize);
+
+/// Stages in topological order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    pub stages: Vec<Stage>,
+    pub edges: Vec<Edge>,
+}
+
+/// A maximal run of operators without an exchange. It runs as `parallelism` tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    pub id: StageId,
+    /// `bids_to_totals`: lower case, unique in the graph, made from the tables and operators.
+    pub name: String,
+    /// Data, as all parallelism is: it does not decide what is generated.
+    pub parallelism: usize,
+    pub input: StageInput,
+    /// What arrives.
+    pub input_schema: Schema,
+    /// In order; the output of one is the input of the next.
+    pub ops: Vec<StageOp>,
+    /// What leaves, to the sink or to every edge that starts here.
+    pub output_schema: Schema,
+    pub sink: Option<SinkDef>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageInput {
+    Source(SourceDef),
+    /// The edges that end here.
+    Edges,
+}
+
+/// An operator inside a stage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageOp {
+    pub kind: StageOpKind,
+    /// What it emits.
+    pub schema: Schema,
+    /// See [`crate::Node::note`].
+    pub note: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageOpKind {
+    Watermark { expr: Expr },
+    Filter { predicate: Expr },
+    Compute { columns: Vec<KernelColumn> },
+    Project { columns: Vec<Column> },
+    /// Emits [`Tumble::partial_schema`] when `Partial`, [`Tumble::output_schema`] otherwise. When `Final`, its
+    /// input is the partial schema: the tumble's own expressions have been evaluated before the exchange.
+    Tumble { tumble: Tumble, phase: Phase },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Rows in, states out.
+    Partial,
+    /// States in, results out.
+    Final,
+    /// Rows in, results out.
+    Single,
+}
+
+/// The flow from one stage to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    pub from: StageId,
+    pub to: StageId,
+    pub exchange: Exchange,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exchange {
+    /// Task i to task i; both stages have the same parallelism.
+    Forward,
+    /// Rows with equal keys to the same task. Columns of the output schema.
+    Hash(Vec<usize>),
+    /// Everything to task 0.
+    Gather,
+}
+
+impl Graph {
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.0]
+    }
+
+    pub fn edges_from(&self, id: StageId) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| edge.from == id)
+    }
+
+    pub fn edges_to(&self, id: StageId) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| edge.to == id)
+    }
+}

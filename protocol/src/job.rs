@@ -1,0 +1,75 @@
+//! The execution plan of a job: everything a worker needs beside the binary.
+//!
+//! What is here never decides what is generated: a new path, topic, parallelism or batch size starts no compiler.
+
+use schema::Schema;
+use serde::{Deserialize, Serialize};
+
+/// A graph of stages, as JSON beside the binary in the artifact's manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobPlan {
+    /// Digest of the generated sources that the stages belong to.
+    pub code: String,
+    pub stages: Vec<StagePlan>,
+    pub edges: Vec<EdgePlan>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StagePlan {
+    /// Its index in `stages`.
+    pub id: usize,
+    pub name: String,
+    /// What it does, a line for each operator, for EXPLAIN and the UI: `filter price > 100`.
+    pub operators: Vec<String>,
+    pub parallelism: usize,
+    /// False for a stage that only passes rows on; it has no generated code.
+    pub generated: bool,
+    pub source: Option<SourcePlan>,
+    pub sink: Option<SinkPlan>,
+    pub input_schema: Schema,
+    pub output_schema: Schema,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourcePlan {
+    pub table: String,
+    pub connector: String,
+    pub options: serde_json::Value,
+    /// One for each column of the stage's input schema.
+    pub metadata: Vec<Option<String>>,
+    /// True when a `Watermark` operator of the stage derives the watermark; otherwise there is none before the end.
+    pub watermark: bool,
+    pub idle_micros: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SinkPlan {
+    pub table: String,
+    pub connector: String,
+    pub options: serde_json::Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EdgePlan {
+    pub from: usize,
+    pub to: usize,
+    pub exchange: ExchangePlan,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExchangePlan {
+    /// Task i to task i.
+    Forward,
+    /// Rows with equal values in these columns to the same task.
+    Hash(Vec<usize>),
+    /// Everything to task 0.
+    Gather,
+}
+
+impl JobPlan {
+    /// Tasks of all stages.
+    pub fn tasks(&self) -> usize {
+        self.stages.iter().map(|stage| stage.parallelism).sum()
+    }
+}

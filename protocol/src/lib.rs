@@ -1,0 +1,14 @@
+//! What controller and workers say to each other.
+//!
+//! [`job`] is the execution plan, data that the compiler writes, the controller carries unread and the worker
+//! runs. [`rpc`] is the gRPC service, generated from `proto/worker.proto`.
+//!
+//! Not here: behaviour. Both sides depend on this crate, so it depends on neither.
+
+pub mod job;
+
+/// The gRPC messages and service; see `proto/worker.proto`.
+#[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]
+pub mod rpc {
+    tonic::include_proto!("streamwright.worker");
+}

@@ -1,0 +1,24 @@
+//! The worker: what a compiled pipeline links.
+//!
+//! ```text
+//!   generated crate ──▶ Pipeline { stages, connectors } ──▶ worker_lib::main
+//!                                                             │ gRPC to the controller (rpc)
+//!   source ─▶ stage ─▶ exchange ─▶ stage ─▶ sink              ▼ tasks (runtime)
+//! ```
+//!
+//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `stage`) is what
+//! generated code calls. Everything there is synchronous and, but for one-line inline loops, not generic: an async
+//! or generic function is compiled again in every pipeline that reaches it, and that is the user's waiting time.
+//! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
+//! generated code.
+//!
+//! Not here: SQL, plans, code generation, formats, connectors, metadata storage.
+
+pub mod batch;
+pub mod connector;
+pub mod error;
+pub mod stage;
+
+pub use batch::Batch;
+pub use error::{ErrorClass, TaskError};
+pub use stage::{Pipeline, Stage, StageContext, StageDef};

@@ -1,0 +1,56 @@
+//! The interface between generated code and the runtime.
+
+use crate::batch::Batch;
+use crate::connector::ConnectorDef;
+use crate::error::TaskError;
+
+/// What a generated crate is: a table of constructors.
+pub struct Pipeline {
+    /// Digest of the generated sources; the plan that the controller sends must name the same.
+    pub code: &'static str,
+    pub stages: &'static [StageDef],
+    /// The connectors that are linked.
+    pub connectors: &'static [&'static ConnectorDef],
+}
+
+/// One generated stage.
+pub struct StageDef {
+    /// Its index in the graph.
+    pub id: usize,
+    pub name: &'static str,
+    /// Called once for each task.
+    pub new: fn() -> Box<dyn Stage>,
+}
+
+/// The operators of a stage, fused. One instance is one task's; calls never overlap.
+pub trait Stage: Send {
+    /// Takes rows, emits rows.
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError>;
+
+    /// No row with an event time before `watermark` (nanoseconds since the epoch) is to come; `i64::MAX` at the end
+    /// of the input. The runtime forwards the watermark after what is emitted here.
+    fn on_watermark(&mut self, _watermark: i64, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+/// What a stage can say to the runtime during a callback. The runtime empties it after each.
+#[derive(Debug, Default)]
+pub struct StageContext {
+    /// Rows that leave the stage, in order.
+    pub emitted: Vec<Batch>,
+    /// Rows dropped because their window had been closed, or because they have no event time.
+    pub late_rows: u64,
+    /// The largest watermark that a `Watermark` operator has derived from the rows of this call, if any.
+    /// Only stages with a source have one; the runtime min-combines it over the source's partitions.
+    pub observed_watermark: Option<i64>,
+}
+
+impl StageContext {
+    /// Rows that leave the stage. An empty batch is not sent.
+    pub fn emit(&mut self, batch: Batch) {
+        if batch.rows > 0 {
+            self.emitted.push(batch);
+        }
+    }
+}
