@@ -1,1 +1,534 @@
-//! (being written)
+//! The text form of the IR: what EXPLAIN shows and golden tests hold.
+//!
+//! One line an operator, `->` before the columns that leave it (not repeated where they are those that came in):
+//!
+//! ```text
+//! %0 = source bids (nexmark) -> (auction BIGINT NOT NULL, price BIGINT NOT NULL, dt TIMESTAMP NOT NULL) time dt
+//! %1 = filter %0: price > 100
+//! %2 = tumble %1: 10s on dt by auction [count(*) AS n] -> (auction BIGINT NOT NULL, window STRUCT<...> NOT NULL, n BIGINT NOT NULL)
+//! %3 = sink %2: totals (stdout)
+//! ```
+//!
+//! Expressions print in SQL's spelling with column names. What is unmarked is fused into the stage's loop;
+//! `kernel:upper(name)` is a call of a block kernel.
+//!
+//! Invariants: the text depends on nothing but the IR, and printing never fails, also for an IR that the verifier
+//! rejects (a column out of range prints as `#7`). Options of connectors are not printed: they are data, and may
+//! hold secrets.
+//!
+//! Not here: parsing the text back; the ASCII picture in the header of a generated crate (code generation).
+
+use std::fmt::Write;
+
+use schema::{Field, ScalarType, Schema, TimeUnit};
+
+use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
+use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
+use crate::plan::{Aggregate, AggregateFn, Column, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef, Tumble};
+
+/// The plan, a line a node: `explain --view plan`.
+pub fn plan(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let input = node.inputs.first().and_then(|id| plan.nodes.get(id.0)).map(|node| &node.schema);
+        let line = operator(&node.op, input.unwrap_or(&Schema::default()));
+        let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        let _ = write!(out, "%{index} = {verb}");
+        if node.inputs.is_empty() {
+            let _ = write!(out, " {rest}");
+        } else {
+            let inputs: Vec<String> = node.inputs.iter().map(|NodeId(id)| format!("%{id}")).collect();
+            let _ = write!(out, " {}", inputs.join(", "));
+            if !rest.is_empty() {
+                let _ = write!(out, ": {rest}");
+            }
+        }
+        if !matches!(node.op, Op::Filter { .. } | Op::Watermark { .. } | Op::Sink(_)) {
+            let _ = write!(out, " -> {}", node.schema);
+            if let Some(field) = node.event_time.and_then(|index| node.schema.fields.get(index)) {
+                let _ = write!(out, " time {}", identifier(&field.name));
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The graph, a paragraph a stage: `explain --view stream`.
+pub fn graph(graph: &Graph) -> String {
+    let mut out = String::new();
+    for stage in &graph.stages {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "stage {} {} x{}", stage.id.0, stage.name, stage.parallelism);
+        match &stage.input {
+            StageInput::Source(source) => {
+                let _ = writeln!(out, "  {} -> {}", source_line(source), stage.input_schema);
+            }
+            StageInput::Edges => {
+                for edge in graph.edges_to(stage.id) {
+                    let schema = graph.stages.get(edge.from.0).map_or(&stage.input_schema, |from| &from.output_schema);
+                    let _ = writeln!(out, "  from {} {}", edge.from.0, exchange(edge, schema));
+                }
+            }
+        }
+        let mut schema = &stage.input_schema;
+        for op in &stage.ops {
+            let _ = write!(out, "  {}", stage_operator(op, schema));
+            if !matches!(op.kind, StageOpKind::Filter { .. } | StageOpKind::Watermark { .. }) {
+                let _ = write!(out, " -> {}", op.schema);
+            }
+            out.push('\n');
+            schema = &op.schema;
+        }
+        for edge in graph.edges_from(stage.id) {
+            let _ = writeln!(out, "  to {} {}", edge.to.0, exchange(edge, &stage.output_schema));
+        }
+        if let Some(sink) = &stage.sink {
+            let _ = writeln!(out, "  {}", sink_line(sink));
+        }
+    }
+    out
+}
+
+/// What a stage does, a line for each operator with its source and its sink, without schemas: `filter price > 100`.
+pub fn stage_operators(stage: &Stage) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let StageInput::Source(source) = &stage.input {
+        lines.push(source_line(source));
+    }
+    let mut schema = &stage.input_schema;
+    for op in &stage.ops {
+        lines.push(stage_operator(op, schema));
+        schema = &op.schema;
+    }
+    lines.extend(stage.sink.as_ref().map(sink_line));
+    lines
+}
+
+/// One operator of a stage over the schema of its input: `filter price > 100`.
+pub fn stage_operator(op: &StageOp, input: &Schema) -> String {
+    match &op.kind {
+        StageOpKind::Watermark { expr: e } => format!("watermark {}", expr(e, input)),
+        StageOpKind::Filter { predicate } => format!("filter {}", expr(predicate, input)),
+        StageOpKind::Compute { columns } => format!("compute {}", kernel_columns(columns, input)),
+        StageOpKind::Project { columns } => format!("project {}", named_columns(columns, input)),
+        StageOpKind::Tumble { tumble: t, phase: Phase::Single } => format!("tumble {}", tumble(t, input)),
+        StageOpKind::Tumble { tumble: t, phase: Phase::Partial } => format!("tumble_partial {}", tumble(t, input)),
+        StageOpKind::Tumble { tumble: t, phase: Phase::Final } => format!("tumble_final {}", merged_tumble(t)),
+    }
+}
+
+fn operator(op: &Op, input: &Schema) -> String {
+    match op {
+        Op::Source(source) => source_line(source),
+        Op::Watermark { expr: e } => format!("watermark {}", expr(e, input)),
+        Op::Filter { predicate } => format!("filter {}", expr(predicate, input)),
+        Op::Compute { columns } => format!("compute {}", kernel_columns(columns, input)),
+        Op::Project { columns } => format!("project {}", named_columns(columns, input)),
+        Op::Tumble(t) => format!("tumble {}", tumble(t, input)),
+        Op::Union => "union".to_owned(),
+        Op::Sink(sink) => sink_line(sink),
+    }
+}
+
+fn source_line(source: &SourceDef) -> String {
+    format!("source {} ({})", identifier(&source.table), source.connector)
+}
+
+fn sink_line(sink: &SinkDef) -> String {
+    format!("sink {} ({})", identifier(&sink.table), sink.connector)
+}
+
+fn exchange(edge: &Edge, schema: &Schema) -> String {
+    match &edge.exchange {
+        Exchange::Forward => "forward".to_owned(),
+        Exchange::Gather => "gather".to_owned(),
+        Exchange::Hash(keys) => {
+            let keys: Vec<String> = keys.iter().map(|&key| column_name(key, schema)).collect();
+            format!("hash({})", keys.join(", "))
+        }
+    }
+}
+
+fn named_columns(columns: &[Column], input: &Schema) -> String {
+    let columns: Vec<String> = columns.iter().map(|column| aliased(expr(&column.expr, input), &column.name)).collect();
+    columns.join(", ")
+}
+
+fn kernel_columns(columns: &[KernelColumn], input: &Schema) -> String {
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let call = aliased(expr(&column.call, input), &column.name);
+            match &column.guard {
+                Some(guard) => format!("{call} WHERE {}", expr(guard, input)),
+                None => call,
+            }
+        })
+        .collect();
+    columns.join(", ")
+}
+
+fn tumble(tumble: &Tumble, input: &Schema) -> String {
+    let mut out = format!("{} on {}", duration(tumble.width), expr(&tumble.event_time, input));
+    if !tumble.keys.is_empty() {
+        let _ = write!(out, " by {}", named_columns(&tumble.keys, input));
+    }
+    let aggregates: Vec<String> =
+        tumble.aggregates.iter().map(|agg| aliased(aggregate(agg, input), &agg.name)).collect();
+    let _ = write!(out, " [{}]", aggregates.join(", "));
+    out
+}
+
+/// The expressions of a final tumble are over a relation that it never sees: only its columns are named.
+fn merged_tumble(tumble: &Tumble) -> String {
+    let mut out = duration(tumble.width);
+    if !tumble.keys.is_empty() {
+        let keys: Vec<String> = tumble.keys.iter().map(|key| identifier(&key.name)).collect();
+        let _ = write!(out, " by {}", keys.join(", "));
+    }
+    let aggregates: Vec<String> = tumble
+        .aggregates
+        .iter()
+        .map(|agg| format!("{} AS {}", aggregate_name(agg.function), identifier(&agg.name)))
+        .collect();
+    let _ = write!(out, " [{}]", aggregates.join(", "));
+    out
+}
+
+fn aggregate(agg: &Aggregate, input: &Schema) -> String {
+    let arg = agg.arg.as_ref().map_or("*".to_owned(), |arg| expr(arg, input));
+    let distinct = if agg.distinct { "DISTINCT " } else { "" };
+    let mut out = format!("{}({distinct}{arg})", aggregate_name(agg.function));
+    if let Some(filter) = &agg.filter {
+        let _ = write!(out, " FILTER (WHERE {})", expr(filter, input));
+    }
+    out
+}
+
+fn aggregate_name(function: AggregateFn) -> &'static str {
+    match function {
+        AggregateFn::Count => "count",
+        AggregateFn::Sum => "sum",
+        AggregateFn::Min => "min",
+        AggregateFn::Max => "max",
+        AggregateFn::Avg => "avg",
+    }
+}
+
+fn aliased(text: String, name: &str) -> String {
+    let name = identifier(name);
+    if text == name { text } else { format!("{text} AS {name}") }
+}
+
+fn column_name(index: usize, schema: &Schema) -> String {
+    schema.fields.get(index).map_or_else(|| format!("#{index}"), |field| identifier(&field.name))
+}
+
+/// A name as SQL spells it: quoted unless it is lower case and plain.
+pub fn identifier(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// `10s`, `5m`, `250ms`: in the largest unit that divides it.
+pub fn duration(nanos: i64) -> String {
+    const UNITS: [(i64, &str); 7] = [
+        (86_400_000_000_000, "d"),
+        (3_600_000_000_000, "h"),
+        (60_000_000_000, "m"),
+        (1_000_000_000, "s"),
+        (1_000_000, "ms"),
+        (1_000, "us"),
+        (1, "ns"),
+    ];
+    UNITS
+        .iter()
+        .find(|(unit, _)| nanos != 0 && nanos % unit == 0)
+        .map_or_else(|| "0s".to_owned(), |(unit, suffix)| format!("{}{suffix}", nanos / unit))
+}
+
+/// How tightly an expression binds, for parentheses.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Binding {
+    Or,
+    And,
+    Not,
+    Test,
+    Comparison,
+    Bits,
+    Sum,
+    Product,
+    Sign,
+    Atom,
+}
+
+/// The expression in SQL's spelling over the columns of `schema`.
+pub fn expr(expr: &Expr, schema: &Schema) -> String {
+    rendered(expr, schema).0
+}
+
+/// The operand, in parentheses unless it binds at least as tightly as `least`.
+fn operand(expr: &Expr, schema: &Schema, least: Binding) -> String {
+    let (text, binding) = rendered(expr, schema);
+    if binding < least { format!("({text})") } else { text }
+}
+
+fn rendered(expr: &Expr, schema: &Schema) -> (String, Binding) {
+    match &expr.kind {
+        ExprKind::Column(index) => (column_name(*index, schema), Binding::Atom),
+        ExprKind::Field { base, index } => (member(base, *index, schema), Binding::Atom),
+        ExprKind::Literal(value) => (literal(value, &expr.ty), Binding::Atom),
+        ExprKind::Unary { op, arg } => unary(*op, arg, schema),
+        ExprKind::Binary { op, left, right } => binary(*op, left, right, schema),
+        ExprKind::Case { branches, otherwise } => (case(branches, otherwise.as_deref(), schema), Binding::Atom),
+        ExprKind::Cast { arg, fallible_as_null } => {
+            let cast = if *fallible_as_null { "TRY_CAST" } else { "CAST" };
+            (format!("{cast}({} AS {})", rendered(arg, schema).0, expr.ty), Binding::Atom)
+        }
+        ExprKind::InList { arg, items, negated } => {
+            let items: Vec<String> = items.iter().map(|item| literal(item, &arg.ty)).collect();
+            let not = if *negated { "NOT " } else { "" };
+            (format!("{} {not}IN ({})", operand(arg, schema, Binding::Bits), items.join(", ")), Binding::Comparison)
+        }
+        ExprKind::Native { function, args } => native(*function, args, schema),
+        ExprKind::Kernel { name, args } => (format!("kernel:{name}({})", list(args, schema)), Binding::Atom),
+    }
+}
+
+fn list(exprs: &[Expr], schema: &Schema) -> String {
+    let exprs: Vec<String> = exprs.iter().map(|e| expr(e, schema)).collect();
+    exprs.join(", ")
+}
+
+fn member(base: &Expr, index: usize, schema: &Schema) -> String {
+    let name = match &base.ty {
+        ScalarType::Struct(fields) => fields.get(index).map(|field| identifier(&field.name)),
+        _ => None,
+    };
+    format!("{}.{}", operand(base, schema, Binding::Atom), name.unwrap_or_else(|| format!("#{index}")))
+}
+
+fn unary(op: UnaryOp, arg: &Expr, schema: &Schema) -> (String, Binding) {
+    let test = |words: &str| (format!("{} {words}", operand(arg, schema, Binding::Comparison)), Binding::Test);
+    match op {
+        UnaryOp::Not => (format!("NOT {}", operand(arg, schema, Binding::Not)), Binding::Not),
+        UnaryOp::Negate => (format!("-{}", operand(arg, schema, Binding::Atom)), Binding::Sign),
+        UnaryOp::IsNull => test("IS NULL"),
+        UnaryOp::IsNotNull => test("IS NOT NULL"),
+        UnaryOp::IsTrue => test("IS TRUE"),
+        UnaryOp::IsNotTrue => test("IS NOT TRUE"),
+        UnaryOp::IsFalse => test("IS FALSE"),
+        UnaryOp::IsNotFalse => test("IS NOT FALSE"),
+    }
+}
+
+fn binary(op: BinaryOp, left: &Expr, right: &Expr, schema: &Schema) -> (String, Binding) {
+    // What the operator itself is, and the least that its operands must be. Those that do not associate to the
+    // left without a difference in meaning take parentheses on the right.
+    let (binding, least_left, least_right) = match op {
+        BinaryOp::Or => (Binding::Or, Binding::Or, Binding::And),
+        BinaryOp::And => (Binding::And, Binding::And, Binding::Not),
+        BinaryOp::Add | BinaryOp::Subtract => (Binding::Sum, Binding::Sum, Binding::Product),
+        BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Remainder => {
+            (Binding::Product, Binding::Product, Binding::Sign)
+        }
+        op if op.is_bitwise() => (Binding::Bits, Binding::Sum, Binding::Sum),
+        _ => (Binding::Comparison, Binding::Bits, Binding::Bits),
+    };
+    let text =
+        format!("{} {} {}", operand(left, schema, least_left), op.symbol(), operand(right, schema, least_right));
+    (text, binding)
+}
+
+fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>, schema: &Schema) -> String {
+    let mut out = "CASE".to_owned();
+    for (when, then) in branches {
+        let _ = write!(out, " WHEN {} THEN {}", expr(when, schema), expr(then, schema));
+    }
+    if let Some(otherwise) = otherwise {
+        let _ = write!(out, " ELSE {}", expr(otherwise, schema));
+    }
+    out + " END"
+}
+
+fn native(function: NativeFn, args: &[Expr], schema: &Schema) -> (String, Binding) {
+    let field_call = |name: &str, field: DateField| {
+        (format!("{name}('{}', {})", date_field(field), list(args, schema)), Binding::Atom)
+    };
+    match function {
+        NativeFn::DateTrunc(field) => field_call("date_trunc", field),
+        NativeFn::DatePart(field) => field_call("date_part", field),
+        NativeFn::AddNanos(nanos) => {
+            let sign = if nanos < 0 { '-' } else { '+' };
+            let left = args.first().map_or_else(String::new, |arg| operand(arg, schema, Binding::Sum));
+            (format!("{left} {sign} INTERVAL '{}'", interval(0, 0, nanos.saturating_abs())), Binding::Sum)
+        }
+        _ => (format!("{}({})", function_name(function), list(args, schema)), Binding::Atom),
+    }
+}
+
+/// The SQL name of a native function.
+pub fn function_name(function: NativeFn) -> &'static str {
+    match function {
+        NativeFn::Coalesce => "coalesce",
+        NativeFn::NullIf => "nullif",
+        NativeFn::Greatest => "greatest",
+        NativeFn::Least => "least",
+        NativeFn::Abs => "abs",
+        NativeFn::Ceil => "ceil",
+        NativeFn::Floor => "floor",
+        NativeFn::Round => "round",
+        NativeFn::Trunc => "trunc",
+        NativeFn::Sqrt => "sqrt",
+        NativeFn::Exp => "exp",
+        NativeFn::Ln => "ln",
+        NativeFn::Log2 => "log2",
+        NativeFn::Log10 => "log10",
+        NativeFn::Power => "power",
+        NativeFn::CharLength => "character_length",
+        NativeFn::OctetLength => "octet_length",
+        NativeFn::StartsWith => "starts_with",
+        NativeFn::EndsWith => "ends_with",
+        NativeFn::Contains => "contains",
+        NativeFn::StrPos => "strpos",
+        NativeFn::Substr => "substr",
+        NativeFn::Left => "left",
+        NativeFn::Right => "right",
+        NativeFn::Trim => "btrim",
+        NativeFn::TrimStart => "ltrim",
+        NativeFn::TrimEnd => "rtrim",
+        NativeFn::SplitPart => "split_part",
+        NativeFn::DateTrunc(_) => "date_trunc",
+        NativeFn::DatePart(_) => "date_part",
+        NativeFn::AddNanos(_) => "add_nanos",
+    }
+}
+
+fn date_field(field: DateField) -> &'static str {
+    match field {
+        DateField::Year => "year",
+        DateField::Quarter => "quarter",
+        DateField::Month => "month",
+        DateField::Week => "week",
+        DateField::Day => "day",
+        DateField::DayOfWeek => "dow",
+        DateField::DayOfYear => "doy",
+        DateField::Hour => "hour",
+        DateField::Minute => "minute",
+        DateField::Second => "second",
+        DateField::Millisecond => "millisecond",
+        DateField::Microsecond => "microsecond",
+        DateField::Nanosecond => "nanosecond",
+        DateField::Epoch => "epoch",
+    }
+}
+
+/// A constant with a type, as SQL spells it.
+pub fn literal(value: &Literal, ty: &ScalarType) -> String {
+    match (value, ty) {
+        (Literal::Null, _) => "NULL".to_owned(),
+        (Literal::Bool(value), _) => if *value { "TRUE" } else { "FALSE" }.to_owned(),
+        (Literal::Int(days), ScalarType::Date) => format!("DATE '{}'", date(*days)),
+        (Literal::Int(nanos), ScalarType::Time) => format!("TIME '{}'", time_of_day(*nanos)),
+        (Literal::Int(ticks), ScalarType::Timestamp { unit, zone }) => timestamp(*ticks, *unit, zone.as_deref()),
+        (Literal::Int(ticks), ScalarType::Duration { unit }) => {
+            let nanos = i128::from(*ticks) * i128::from(unit.nanos());
+            i64::try_from(nanos).map_or_else(|_| format!("DURATION {ticks}"), |n| format!("DURATION '{}'", duration(n)))
+        }
+        (Literal::Int(value), _) => value.to_string(),
+        (Literal::UInt(value), _) => value.to_string(),
+        // `Debug` keeps the `.0` that tells a float from an integer.
+        (Literal::Float(value), _) => format!("{value:?}"),
+        (Literal::Decimal(value), ScalarType::Decimal { scale, .. }) => decimal(*value, *scale),
+        (Literal::Decimal(value), _) => value.to_string(),
+        (Literal::Utf8(text), _) => format!("'{}'", text.replace('\'', "''").replace('\n', "\\n")),
+        (Literal::Binary(bytes), _) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("X'{digits}'")
+        }
+        (Literal::Interval { months, days, nanos }, _) => format!("INTERVAL '{}'", interval(*months, *days, *nanos)),
+        (Literal::List(items), ScalarType::List(item)) => {
+            let items: Vec<String> = items.iter().map(|value| literal(value, item)).collect();
+            format!("[{}]", items.join(", "))
+        }
+        (Literal::List(items), _) => format!("[{} items]", items.len()),
+        (Literal::Struct(values), ScalarType::Struct(fields)) => {
+            let members: Vec<String> = fields.iter().zip(values).map(|(field, value)| pair(field, value)).collect();
+            format!("{{{}}}", members.join(", "))
+        }
+        (Literal::Struct(values), _) => format!("{{{} members}}", values.len()),
+    }
+}
+
+fn pair(field: &Field, value: &Literal) -> String {
+    format!("{}: {}", identifier(&field.name), literal(value, &field.ty))
+}
+
+fn decimal(value: i128, scale: i8) -> String {
+    let Ok(scale @ 1..) = usize::try_from(scale) else {
+        return format!("{value}{}", "0".repeat(usize::from(scale.unsigned_abs())));
+    };
+    let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    format!("{}{whole}.{fraction}", if value < 0 { "-" } else { "" })
+}
+
+fn interval(months: i32, days: i32, nanos: i64) -> String {
+    let mut parts = Vec::new();
+    if months != 0 {
+        parts.push(format!("{months} months"));
+    }
+    if days != 0 {
+        parts.push(format!("{days} days"));
+    }
+    if nanos != 0 || parts.is_empty() {
+        let seconds = nanos / 1_000_000_000;
+        let rest = nanos % 1_000_000_000;
+        let sign = if nanos < 0 && seconds == 0 { "-" } else { "" };
+        let fraction = format!("{:09}", rest.abs());
+        let fraction = fraction.trim_end_matches('0');
+        let dot = if fraction.is_empty() { "" } else { "." };
+        parts.push(format!("{sign}{seconds}{dot}{fraction} seconds"));
+    }
+    parts.join(" ")
+}
+
+fn timestamp(ticks: i64, unit: TimeUnit, zone: Option<&str>) -> String {
+    const DAY: i128 = 86_400_000_000_000;
+    let nanos = i128::from(ticks) * i128::from(unit.nanos());
+    // A day of an `i64` of seconds is still an `i64`.
+    let days = i64::try_from(nanos.div_euclid(DAY)).unwrap_or(0);
+    let time = i64::try_from(nanos.rem_euclid(DAY)).unwrap_or(0);
+    let zone = zone.map_or_else(String::new, |zone| format!(" {zone}"));
+    format!("TIMESTAMP '{} {}{zone}'", date(days), time_of_day(time))
+}
+
+fn time_of_day(nanos: i64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let mut out = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let rest = nanos % 1_000_000_000;
+    if rest != 0 {
+        let fraction = format!("{rest:09}");
+        let _ = write!(out, ".{}", fraction.trim_end_matches('0'));
+    }
+    out
+}
+
+/// `2024-02-29` of days since the epoch, in the proleptic Gregorian calendar.
+fn date(days: i64) -> String {
+    // Count from 0000-03-01, so that the leap day is a year's last, in eras of 400 years (146,097 days).
+    let days = i128::from(days) + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + i128::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}

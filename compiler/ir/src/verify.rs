@@ -1,1 +1,636 @@
-//! (being written)
+//! The verifier. This text is the specification of the IR; the code below checks it rule by rule, and a finding
+//! is always our bug, never the user's.
+//!
+//! # Expressions
+//!
+//! An expression is over one relation, its *input*. Types are exact; no conversion is implied anywhere, but that
+//! `TEXT` and `JSON`, which have one representation, stand for one another.
+//!
+//! * A column is in range, has the field's type, and is nullable if the field is.
+//! * `nullable` is never false where a null is possible. Null is possible: for a column or member, as its field
+//!   says (or its struct); for a constant, when it is `NULL`; for operators, casts, `IN` and strict functions, when an
+//!   operand is nullable (`TRY_CAST` also when a value may not fit); for `CASE`, when a result is nullable or there
+//!   is no `ELSE`; for `coalesce`, `greatest` and `least`, when all arguments are; for `nullif`, always; for `IS ...`
+//!   and `IS [NOT] DISTINCT FROM`, never.
+//! * A constant's form is that of its type: `Int` for signed integers, dates, times, timestamps and durations,
+//!   `UInt` for unsigned integers, and so on. A `NULL` may have any type.
+//! * *Register types* are booleans, integers, floats, decimals, text, binary, dates, times, timestamps and durations. Values
+//!   of the other types (`NULL`, intervals, lists, structs, maps) are *opaque* to native code: it can name a
+//!   column or a member of a struct, hold a constant, and test for null; all else that SQL does with them is a kernel.
+//! * Arithmetic is over two integers or two floats of one type, which is also the result's. Arithmetic of decimals,
+//!   dates, timestamps and intervals is a kernel (but for `AddNanos`). Bitwise operators and shifts: two integers
+//!   of one type, the result's. Negation: a signed integer, float or decimal.
+//! * Comparisons (with `IS [NOT] DISTINCT FROM`, `IN`): two values of one register type; timestamps of one unit
+//!   whatever their zones, decimals of one scale whatever their precisions. `AND`, `OR`, `NOT`, `IS TRUE`, ...: booleans.
+//! * `CASE`: conditions are boolean; results have its type, a register type.
+//! * Casts are those of [`native_cast`].
+//! * A function's arguments are as [`NativeFn`] says; numbers and units given in a type are constants of the call.
+//! * A kernel call stands only at the root of [`KernelColumn::call`], and its arguments are native.
+//!
+//! # Plan
+//!
+//! * Every input of a node stands before it. A source has no input, a union at least one, every other node one.
+//! * Every node is an input of another, but sinks, which are inputs of none.
+//! * `Filter` and `Watermark` emit their input's schema; `Compute` the input's and its columns; `Project` its columns;
+//!   `Tumble` [`Tumble::output_schema`]; a source its fields. A union's inputs have its types, in order, and are not
+//!   nullable where it is not; names may differ. A sink's own schema is empty or its input's.
+//! * `event_time` is a column of type timestamp.
+//! * Between a `Watermark` and its source stand only nodes with one consumer that emit rows one by one (`Filter`,
+//!   `Compute`, `Project`, `Watermark`): the watermark of a partition is known only where its rows are read.
+//! * Predicates and guards are native and boolean; watermark expressions and event times native and timestamps.
+//!   A guarded kernel column is nullable.
+//! * A tumble's width is positive. Keys are of any type but maps. Aggregates are typed as [`AggregateFn`] says: sums of signed
+//!   integers are `BIGINT`, of unsigned ones `BIGINT UNSIGNED`, of floats `DOUBLE`, of decimals a decimal of the same scale;
+//!   minimum and maximum are of a register type, their argument's; the average of a `DOUBLE` is one, that of a
+//!   decimal is a decimal of at least its scale. Only `count` may be distinct, of any type but maps. Only
+//!   `count` may have no argument, and is then not distinct.
+//!
+//! # Graph
+//!
+//! * Stages are numbered by position, named uniquely (`a-z0-9_`, not starting with a digit), and have at least
+//!   one task. Edges lead from lower to higher numbers.
+//! * A stage with a source has no edges in, every other at least one; what arrives is in the stage's input schema as
+//!   for a union. A stage with a sink has no edges out and no more tasks than the sink allows, every other at least one.
+//! * Operators chain: each is correct over the schema before it, and the last one's is the stage's output schema.
+//! * `Watermark` only in a stage with a source.
+//! * `Tumble` in phase `Partial` is the last operator of its stage and emits [`Tumble::partial_schema`]. In the other
+//!   phases it is the first of its stage, all edges into which are exchanges: `Hash` of exactly the keys, the first columns,
+//!   or, without keys, `Gather`. In phase `Final` what arrives is the partial schema.
+//! * A forward edge joins stages of equal parallelism; a hash edge has keys, in range; a stage behind a gather edge has one task.
+//!
+//! Not here: whether a kernel exists for a call (the `kernels` crate knows), whether connector options are valid.
+
+use std::collections::BTreeSet;
+
+use schema::{Field, ScalarType, Schema};
+
+use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp, cast_always_fits};
+use crate::graph::{Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
+use crate::plan::{Aggregate, AggregateFn, Column, KernelColumn, NodeId, Op, Plan, SinkDef, Tumble};
+use crate::print;
+
+/// Checks a plan.
+///
+/// # Errors
+/// Every rule that it breaks, each with the node.
+pub fn plan(plan: &Plan) -> Result<(), Vec<String>> {
+    let mut findings = Vec::new();
+    let consumers = plan.consumers();
+    for (index, node) in plan.nodes.iter().enumerate() {
+        let mut here = Findings::default();
+        if let Some(NodeId(late)) = node.inputs.iter().find(|id| id.0 >= index) {
+            here.say(format!("input %{late} does not stand before it"));
+        } else {
+            check_arity(&node.op, node.inputs.len(), &mut here);
+            let inputs: Vec<&Schema> = node.inputs.iter().map(|&id| &plan.node(id).schema).collect();
+            check_node(&node.op, &inputs, &node.schema, &mut here);
+            check_watermark_place(plan, index, &consumers, &mut here);
+        }
+        match (&node.op, consumers[index]) {
+            (Op::Sink(_), 1..) => here.say("a sink is an input of another node"),
+            (Op::Sink(_), 0) | (_, 1..) => {}
+            (_, 0) => here.say("nothing consumes it"),
+        }
+        if let Some(column) = node.event_time {
+            match node.schema.fields.get(column).map(|field| &field.ty) {
+                Some(ScalarType::Timestamp { .. }) => {}
+                Some(ty) => here.say(format!("the event time is of type {ty}")),
+                None => here.say(format!("the event time is column {column} of {}", node.schema.len())),
+            }
+        }
+        findings.extend(here.0.into_iter().map(|finding| format!("node %{index}: {finding}")));
+    }
+    if findings.is_empty() { Ok(()) } else { Err(findings) }
+}
+
+/// Checks a graph.
+///
+/// # Errors
+/// Every rule that it breaks, each with the stage.
+pub fn graph(graph: &Graph) -> Result<(), Vec<String>> {
+    let mut findings = Findings::default();
+    let mut names = BTreeSet::new();
+    for edge in &graph.edges {
+        if edge.from >= edge.to || edge.to.0 >= graph.stages.len() {
+            findings.say(format!("edge from stage {} to {}", edge.from.0, edge.to.0));
+        }
+    }
+    for (index, stage) in graph.stages.iter().enumerate() {
+        if stage.id.0 != index {
+            findings.say(format!("stage {index} has number {}", stage.id.0));
+        }
+        if !names.insert(stage.name.as_str()) {
+            findings.say(format!("two stages are named {}", stage.name));
+        }
+    }
+    // The rest follows edges.
+    if findings.0.is_empty() {
+        for stage in &graph.stages {
+            let mut here = Findings::default();
+            check_stage(graph, stage, &mut here);
+            findings.0.extend(here.0.into_iter().map(|finding| format!("stage {} {}: {finding}", stage.id.0, stage.name)));
+        }
+    }
+    if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
+}
+
+/// Checks a native expression over a relation: what the front end may ask before it decides for native code.
+///
+/// # Errors
+/// Every rule that it breaks.
+pub fn native_expr(expr: &Expr, input: &Schema) -> Result<(), Vec<String>> {
+    let mut findings = Findings::default();
+    check_expr(expr, input, &mut findings);
+    if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
+}
+
+/// Whether native code holds values of the type in a register.
+pub fn is_register_type(ty: &ScalarType) -> bool {
+    !matches!(
+        ty,
+        ScalarType::Null | ScalarType::Interval | ScalarType::List(_) | ScalarType::Struct(_) | ScalarType::Map { .. }
+    )
+}
+
+/// Whether two types have one representation and one order, so that their values compare without a conversion.
+pub fn is_comparable(left: &ScalarType, right: &ScalarType) -> bool {
+    match (left, right) {
+        (ScalarType::Timestamp { unit: a, .. }, ScalarType::Timestamp { unit: b, .. }) => a == b,
+        (ScalarType::Decimal { scale: a, .. }, ScalarType::Decimal { scale: b, .. }) => a == b,
+        _ => is_register_type(left) && is_same(left, right),
+    }
+}
+
+/// Whether there is a native cast; every other conversion is a kernel.
+///
+/// Between booleans, integers and floats, each to each; between timestamps of different units or zones (the instant stays);
+/// timestamp to date and back; between `INT` and date; between `BIGINT` and timestamps, durations and times (the number
+/// of ticks stays); between text and JSON; and of a type to itself.
+pub fn native_cast(from: &ScalarType, to: &ScalarType) -> bool {
+    use ScalarType::*;
+    let number = |ty: &ScalarType| matches!(ty, Bool) || ty.is_integer() || ty.is_float();
+    if from == to {
+        return is_register_type(from);
+    }
+    match (from, to) {
+        (Utf8 | Json, Utf8 | Json) => true,
+        (Timestamp { .. }, Timestamp { .. } | Date) | (Date, Timestamp { .. }) => true,
+        (Int32, Date) | (Date, Int32) => true,
+        (Int64, Timestamp { .. } | Duration { .. } | Time) | (Timestamp { .. } | Duration { .. } | Time, Int64) => true,
+        (from, to) => number(from) && number(to),
+    }
+}
+
+fn is_same(left: &ScalarType, right: &ScalarType) -> bool {
+    left == right || (left.is_text() && right.is_text())
+}
+
+#[derive(Default)]
+struct Findings(Vec<String>);
+
+impl Findings {
+    fn say(&mut self, finding: impl Into<String>) {
+        self.0.push(finding.into());
+    }
+
+    fn require(&mut self, holds: bool, finding: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(finding());
+        }
+    }
+}
+
+// --- plans ---------------------------------------------------------------------------------------------------------
+
+fn check_arity(op: &Op, inputs: usize, findings: &mut Findings) {
+    let right = match op {
+        Op::Source(_) => inputs == 0,
+        Op::Union => inputs > 0,
+        _ => inputs == 1,
+    };
+    findings.require(right, || format!("it has {inputs} inputs"));
+}
+
+fn check_node(op: &Op, inputs: &[&Schema], schema: &Schema, findings: &mut Findings) {
+    let empty = Schema::default();
+    let input = inputs.first().copied().unwrap_or(&empty);
+    match op {
+        Op::Source(source) => {
+            let fields: Vec<&Field> = source.fields.iter().map(|field| &field.field).collect();
+            findings.require(fields.into_iter().eq(&schema.fields), || "its schema is not its fields".to_owned());
+        }
+        Op::Watermark { expr } => check_watermark(expr, input, schema, findings),
+        Op::Filter { predicate } => check_filter(predicate, input, schema, findings),
+        Op::Compute { columns } => check_compute(columns, input, schema, findings),
+        Op::Project { columns } => check_project(columns, input, schema, findings),
+        Op::Tumble(tumble) => {
+            check_tumble(tumble, input, findings);
+            findings.require(*schema == tumble.output_schema(), || "its schema is not the tumble's output".to_owned());
+        }
+        Op::Union => {
+            for (position, input) in inputs.iter().enumerate() {
+                findings.require(accepts(schema, input), || format!("input {position} has columns {input}, not {schema}"));
+            }
+        }
+        Op::Sink(sink) => {
+            findings.require(sink.max_parallelism != Some(0), || "it allows no task".to_owned());
+            findings
+                .require(schema.is_empty() || schema == input, || "its schema is neither empty nor its input's".to_owned());
+        }
+    }
+}
+
+/// Whether rows of `given` may arrive where `wanted` is expected.
+fn accepts(wanted: &Schema, given: &Schema) -> bool {
+    wanted.len() == given.len()
+        && wanted.fields.iter().zip(&given.fields).all(|(w, g)| is_same(&w.ty, &g.ty) && (w.nullable || !g.nullable))
+}
+
+fn check_watermark_place(plan: &Plan, index: usize, consumers: &[usize], findings: &mut Findings) {
+    if !matches!(plan.nodes[index].op, Op::Watermark { .. }) {
+        return;
+    }
+    let mut at = index;
+    // Ends: every step goes to a lower number, which the caller has checked for this node, and this loop for the others.
+    while let Some(&NodeId(input)) = plan.nodes[at].inputs.first() {
+        if input >= at {
+            return;
+        }
+        findings.require(consumers[input] == 1, || format!("%{input}, between it and its source, has other consumers"));
+        at = input;
+        match plan.nodes[at].op {
+            Op::Filter { .. } | Op::Compute { .. } | Op::Project { .. } | Op::Watermark { .. } => {}
+            Op::Source(_) => return,
+            Op::Tumble(_) | Op::Union | Op::Sink(_) => break,
+        }
+    }
+    findings.say("a watermark stands apart from its source");
+}
+
+// --- operators -----------------------------------------------------------------------------------------------------
+
+fn check_watermark(expr: &Expr, input: &Schema, schema: &Schema, findings: &mut Findings) {
+    check_expr(expr, input, findings);
+    let timestamp = matches!(expr.ty, ScalarType::Timestamp { .. });
+    findings.require(timestamp, || format!("the watermark is of type {}", expr.ty));
+    findings.require(schema == input, || "its schema is not its input's".to_owned());
+}
+
+fn check_filter(predicate: &Expr, input: &Schema, schema: &Schema, findings: &mut Findings) {
+    check_predicate(predicate, input, findings);
+    findings.require(schema == input, || "its schema is not its input's".to_owned());
+}
+
+fn check_predicate(predicate: &Expr, input: &Schema, findings: &mut Findings) {
+    check_expr(predicate, input, findings);
+    findings.require(predicate.ty == ScalarType::Bool, || format!("a predicate is of type {}", predicate.ty));
+}
+
+fn check_compute(columns: &[KernelColumn], input: &Schema, schema: &Schema, findings: &mut Findings) {
+    for column in columns {
+        match &column.call.kind {
+            ExprKind::Kernel { args, .. } => args.iter().for_each(|arg| check_expr(arg, input, findings)),
+            _ => findings.say(format!("column {} is no kernel call", column.name)),
+        }
+        if let Some(guard) = &column.guard {
+            check_predicate(guard, input, findings);
+            findings.require(column.call.nullable, || format!("column {} is guarded and not nullable", column.name));
+        }
+    }
+    let appended = columns.iter().map(|column| Field::new(&column.name, column.call.ty.clone(), column.call.nullable));
+    let expected = input.fields.iter().cloned().chain(appended);
+    findings.require(expected.eq(schema.fields.iter().cloned()), || {
+        "its schema is not its input's and its columns".to_owned()
+    });
+}
+
+fn check_project(columns: &[Column], input: &Schema, schema: &Schema, findings: &mut Findings) {
+    for column in columns {
+        check_expr(&column.expr, input, findings);
+    }
+    let expected = columns.iter().map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable));
+    findings.require(expected.eq(schema.fields.iter().cloned()), || "its schema is not its columns".to_owned());
+}
+
+fn check_tumble(tumble: &Tumble, input: &Schema, findings: &mut Findings) {
+    check_tumble_shape(tumble, findings);
+    check_expr(&tumble.event_time, input, findings);
+    for key in &tumble.keys {
+        check_expr(&key.expr, input, findings);
+    }
+    for aggregate in &tumble.aggregates {
+        if let Some(arg) = &aggregate.arg {
+            check_expr(arg, input, findings);
+        }
+        if let Some(filter) = &aggregate.filter {
+            check_predicate(filter, input, findings);
+        }
+    }
+}
+
+/// What holds of a tumble in every phase.
+fn check_tumble_shape(tumble: &Tumble, findings: &mut Findings) {
+    findings.require(tumble.width > 0, || format!("a window is {} ns wide", tumble.width));
+    let timestamp = matches!(tumble.event_time.ty, ScalarType::Timestamp { .. });
+    findings.require(timestamp, || format!("the event time is of type {}", tumble.event_time.ty));
+    for key in &tumble.keys {
+        findings.require(!holds_map(&key.expr.ty), || format!("key {} is of type {}", key.name, key.expr.ty));
+    }
+    for aggregate in &tumble.aggregates {
+        findings.require(is_typed(aggregate), || {
+            let arg = aggregate.arg.as_ref().map_or("*".to_owned(), |arg| arg.ty.to_string());
+            let distinct = if aggregate.distinct { "distinct " } else { "" };
+            format!("aggregate {} is {:?} of {distinct}{arg} to {}", aggregate.name, aggregate.function, aggregate.ty)
+        });
+    }
+}
+
+fn holds_map(ty: &ScalarType) -> bool {
+    match ty {
+        ScalarType::Map { .. } => true,
+        ScalarType::List(item) => holds_map(item),
+        ScalarType::Struct(fields) => fields.iter().any(|field| holds_map(&field.ty)),
+        _ => false,
+    }
+}
+
+fn is_typed(aggregate: &Aggregate) -> bool {
+    let Some(arg) = &aggregate.arg else {
+        return aggregate.function == AggregateFn::Count && !aggregate.distinct && aggregate.ty == ScalarType::Int64;
+    };
+    let distinct = aggregate.distinct;
+    match (aggregate.function, &arg.ty, &aggregate.ty) {
+        (AggregateFn::Count, arg, ScalarType::Int64) => !distinct || !holds_map(arg),
+        (AggregateFn::Sum, arg, ScalarType::Int64) => !distinct && arg.is_signed_integer(),
+        (AggregateFn::Sum, arg, ScalarType::UInt64) => !distinct && arg.is_unsigned_integer(),
+        (AggregateFn::Sum, arg, ScalarType::Float64) => !distinct && arg.is_float(),
+        (AggregateFn::Sum, ScalarType::Decimal { scale: a, .. }, ScalarType::Decimal { scale: b, .. }) => {
+            !distinct && a == b
+        }
+        (AggregateFn::Min | AggregateFn::Max, arg, ty) => !distinct && arg == ty && is_register_type(arg),
+        (AggregateFn::Avg, ScalarType::Float64, ScalarType::Float64) => !distinct,
+        (AggregateFn::Avg, ScalarType::Decimal { scale: a, .. }, ScalarType::Decimal { scale: b, .. }) => {
+            !distinct && a <= b
+        }
+        _ => false,
+    }
+}
+
+// --- expressions ---------------------------------------------------------------------------------------------------
+
+/// Checks a native expression: `expr` and all below it.
+fn check_expr(expr: &Expr, input: &Schema, findings: &mut Findings) {
+    if let Err(what) = check_kind(expr, input) {
+        findings.say(format!("{} (as {}): {what}", print::expr(expr, input), expr.ty));
+    } else if may_be_null(expr, input) && !expr.nullable {
+        findings.say(format!("{} is said never to be null", print::expr(expr, input)));
+    }
+    for child in expr.children() {
+        check_expr(child, input, findings);
+    }
+}
+
+fn may_be_null(expr: &Expr, input: &Schema) -> bool {
+    let children = expr.children();
+    let any = children.iter().any(|child| child.nullable);
+    match &expr.kind {
+        ExprKind::Column(index) => input.fields.get(*index).is_some_and(|field| field.nullable),
+        ExprKind::Field { base, index } => match &base.ty {
+            ScalarType::Struct(fields) => base.nullable || fields.get(*index).is_some_and(|field| field.nullable),
+            _ => true,
+        },
+        ExprKind::Literal(value) => *value == Literal::Null,
+        ExprKind::Unary { op: UnaryOp::Not | UnaryOp::Negate, .. } => any,
+        ExprKind::Unary { .. } => false,
+        ExprKind::Binary { op: BinaryOp::IsDistinctFrom | BinaryOp::IsNotDistinctFrom, .. } => false,
+        ExprKind::Binary { .. } | ExprKind::InList { .. } => any,
+        ExprKind::Case { branches, otherwise } => {
+            branches.iter().any(|(_, then)| then.nullable) || otherwise.as_ref().is_none_or(|value| value.nullable)
+        }
+        ExprKind::Cast { arg, fallible_as_null } => any || (*fallible_as_null && !cast_always_fits(&arg.ty, &expr.ty)),
+        ExprKind::Native { function: NativeFn::NullIf, .. } => true,
+        ExprKind::Native { function, .. } if function.is_strict() => any,
+        ExprKind::Native { .. } => children.iter().all(|child| child.nullable),
+        ExprKind::Kernel { .. } => false,
+    }
+}
+
+fn check_kind(expr: &Expr, input: &Schema) -> Result<(), String> {
+    let ok = match &expr.kind {
+        ExprKind::Column(index) => {
+            let field = input.fields.get(*index).ok_or_else(|| format!("there are {} columns", input.len()))?;
+            return if is_same(&field.ty, &expr.ty) { Ok(()) } else { Err(format!("the column is {field}")) };
+        }
+        ExprKind::Field { base, index } => match &base.ty {
+            ScalarType::Struct(fields) => {
+                matches!(base.kind, ExprKind::Column(_) | ExprKind::Field { .. } | ExprKind::Literal(_))
+                    && fields.get(*index).is_some_and(|field| is_same(&field.ty, &expr.ty))
+            }
+            _ => false,
+        },
+        ExprKind::Literal(value) => is_literal_of(value, &expr.ty),
+        ExprKind::Unary { op, arg } => match op {
+            UnaryOp::Negate => arg.ty == expr.ty && is_negatable(&arg.ty),
+            UnaryOp::IsNull | UnaryOp::IsNotNull => expr.ty == ScalarType::Bool,
+            _ => expr.ty == ScalarType::Bool && arg.ty == ScalarType::Bool,
+        },
+        ExprKind::Binary { op, left, right } => is_binary(*op, &left.ty, &right.ty, &expr.ty),
+        ExprKind::Case { branches, otherwise } => {
+            is_register_type(&expr.ty)
+                && branches.iter().all(|(when, then)| when.ty == ScalarType::Bool && is_same(&then.ty, &expr.ty))
+                && otherwise.as_ref().is_none_or(|value| is_same(&value.ty, &expr.ty))
+        }
+        ExprKind::Cast { arg, .. } => native_cast(&arg.ty, &expr.ty),
+        ExprKind::InList { arg, items, .. } => {
+            expr.ty == ScalarType::Bool
+                && is_register_type(&arg.ty)
+                && items.iter().all(|item| *item != Literal::Null && is_literal_of(item, &arg.ty))
+        }
+        ExprKind::Native { function, args } => is_call(*function, args, &expr.ty),
+        ExprKind::Kernel { .. } => return Err("a kernel call stands inside an expression".to_owned()),
+    };
+    if ok { Ok(()) } else { Err("it is wrongly typed".to_owned()) }
+}
+
+fn is_negatable(ty: &ScalarType) -> bool {
+    ty.is_signed_integer() || ty.is_float() || matches!(ty, ScalarType::Decimal { .. })
+}
+
+fn is_binary(op: BinaryOp, left: &ScalarType, right: &ScalarType, ty: &ScalarType) -> bool {
+    match op {
+        op if op.is_arithmetic() => left == right && left == ty && (ty.is_integer() || ty.is_float()),
+        op if op.is_bitwise() => left == right && left == ty && ty.is_integer(),
+        BinaryOp::And | BinaryOp::Or => [left, right, ty].into_iter().all(|ty| *ty == ScalarType::Bool),
+        _ => *ty == ScalarType::Bool && is_comparable(left, right),
+    }
+}
+
+fn is_literal_of(value: &Literal, ty: &ScalarType) -> bool {
+    use ScalarType::*;
+    match (value, ty) {
+        (Literal::Null, _) => true,
+        (Literal::Bool(_), Bool) => true,
+        (Literal::Int(value), Int8) => i8::try_from(*value).is_ok(),
+        (Literal::Int(value), Int16) => i16::try_from(*value).is_ok(),
+        (Literal::Int(value), Int32 | Date) => i32::try_from(*value).is_ok(),
+        (Literal::Int(_), Int64 | Time | Timestamp { .. } | Duration { .. }) => true,
+        (Literal::UInt(value), UInt8) => u8::try_from(*value).is_ok(),
+        (Literal::UInt(value), UInt16) => u16::try_from(*value).is_ok(),
+        (Literal::UInt(value), UInt32) => u32::try_from(*value).is_ok(),
+        (Literal::UInt(_), UInt64) => true,
+        (Literal::Float(_), Float32 | Float64) => true,
+        (Literal::Decimal(_), Decimal { .. }) => true,
+        (Literal::Utf8(_), Utf8 | Json) => true,
+        (Literal::Binary(_), ScalarType::Binary) => true,
+        (Literal::Interval { .. }, Interval) => true,
+        (Literal::List(items), List(item)) => items.iter().all(|value| is_literal_of(value, item)),
+        (Literal::Struct(values), Struct(fields)) => {
+            values.len() == fields.len()
+                && fields
+                    .iter()
+                    .zip(values)
+                    .all(|(field, value)| is_literal_of(value, &field.ty) && (field.nullable || *value != Literal::Null))
+        }
+        _ => false,
+    }
+}
+
+fn is_call(function: NativeFn, args: &[Expr], ty: &ScalarType) -> bool {
+    use ScalarType::{Bool, Date, Float64, Int32, Int64, Timestamp};
+    let types: Vec<&ScalarType> = args.iter().map(|arg| &arg.ty).collect();
+    let text = |ty: &ScalarType| ty.is_text();
+    let instant = |ty: &ScalarType| matches!(ty, Timestamp { .. } | Date);
+    match (function, types.as_slice()) {
+        (NativeFn::Coalesce | NativeFn::Greatest | NativeFn::Least, [_, ..]) => {
+            is_register_type(ty) && types.iter().all(|arg| is_same(arg, ty))
+        }
+        (NativeFn::NullIf, [left, right]) => is_same(left, ty) && is_comparable(left, right),
+        (NativeFn::Abs, [arg]) => *arg == ty && (ty.is_integer() || ty.is_float()),
+        (
+            NativeFn::Ceil
+            | NativeFn::Floor
+            | NativeFn::Round
+            | NativeFn::Trunc
+            | NativeFn::Sqrt
+            | NativeFn::Exp
+            | NativeFn::Ln
+            | NativeFn::Log2
+            | NativeFn::Log10,
+            [arg],
+        ) => *arg == ty && ty.is_float(),
+        (NativeFn::Power, [Float64, Float64]) => *ty == Float64,
+        (NativeFn::CharLength | NativeFn::OctetLength, [arg]) => text(arg) && *ty == Int32,
+        (NativeFn::StartsWith | NativeFn::EndsWith | NativeFn::Contains, [left, right]) => {
+            text(left) && text(right) && *ty == Bool
+        }
+        (NativeFn::StrPos, [left, right]) => text(left) && text(right) && *ty == Int32,
+        (NativeFn::Substr, [arg, Int64] | [arg, Int64, Int64]) => text(arg) && text(ty),
+        (NativeFn::Left | NativeFn::Right, [arg, Int64]) => text(arg) && text(ty),
+        (NativeFn::Trim | NativeFn::TrimStart | NativeFn::TrimEnd, [arg]) => text(arg) && text(ty),
+        (NativeFn::SplitPart, [left, right, Int64]) => text(left) && text(right) && text(ty),
+        (NativeFn::DateTrunc(field), [arg]) => instant(arg) && *arg == ty && is_truncation(field),
+        (NativeFn::DatePart(DateField::Epoch), [arg]) => instant(arg) && *ty == Float64,
+        (NativeFn::DatePart(_), [arg]) => instant(arg) && *ty == Int32,
+        (NativeFn::AddNanos(_), [arg @ Timestamp { .. }]) => *arg == ty,
+        _ => false,
+    }
+}
+
+/// Whether the field is a unit of time, so that something has a start of it.
+fn is_truncation(field: DateField) -> bool {
+    !matches!(field, DateField::DayOfWeek | DateField::DayOfYear | DateField::Epoch)
+}
+
+// --- graphs --------------------------------------------------------------------------------------------------------
+
+fn check_stage(graph: &Graph, stage: &Stage, findings: &mut Findings) {
+    findings.require(stage.parallelism > 0, || "it has no task".to_owned());
+    let plain = stage.name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && stage.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    findings.require(plain, || "its name is no plain identifier".to_owned());
+    check_edges(graph, stage, findings);
+    if let Some(sink) = &stage.sink {
+        check_sink(sink, stage.parallelism, findings);
+    }
+    let mut schema = &stage.input_schema;
+    for (index, op) in stage.ops.iter().enumerate() {
+        check_stage_op(graph, stage, index, op, schema, findings);
+        schema = &op.schema;
+    }
+    findings.require(*schema == stage.output_schema, || "its output schema is not its last operator's".to_owned());
+}
+
+fn check_sink(sink: &SinkDef, tasks: usize, findings: &mut Findings) {
+    let most = sink.max_parallelism.unwrap_or(usize::MAX);
+    findings.require(tasks <= most, || format!("sink {} allows {most} tasks, not {tasks}", sink.table));
+}
+
+fn check_edges(graph: &Graph, stage: &Stage, findings: &mut Findings) {
+    let inputs = graph.edges_to(stage.id).count();
+    match &stage.input {
+        StageInput::Source(source) => {
+            findings.require(inputs == 0, || "it has a source and edges in".to_owned());
+            let fields = source.fields.iter().map(|field| &field.field);
+            findings.require(fields.eq(&stage.input_schema.fields), || "its input schema is not its source's".to_owned());
+        }
+        StageInput::Edges => findings.require(inputs > 0, || "nothing flows in".to_owned()),
+    }
+    let outputs = graph.edges_from(stage.id).count();
+    findings.require((outputs > 0) != stage.sink.is_some(), || {
+        format!("it has {outputs} edges out and {} sink", if stage.sink.is_some() { "a" } else { "no" })
+    });
+    for edge in graph.edges_to(stage.id) {
+        let from = graph.stage(edge.from);
+        findings.require(accepts(&stage.input_schema, &from.output_schema), || {
+            format!("stage {} sends {}, not {}", from.id.0, from.output_schema, stage.input_schema)
+        });
+        let right = match &edge.exchange {
+            Exchange::Forward => from.parallelism == stage.parallelism,
+            Exchange::Gather => stage.parallelism == 1,
+            Exchange::Hash(keys) => !keys.is_empty() && keys.iter().all(|&key| key < from.output_schema.len()),
+        };
+        findings.require(right, || {
+            format!(
+                "edge {:?} joins {} tasks of stage {} with {columns} columns to {} tasks",
+                edge.exchange,
+                from.parallelism,
+                from.id.0,
+                stage.parallelism,
+                columns = from.output_schema.len(),
+            )
+        });
+    }
+}
+
+fn check_stage_op(graph: &Graph, stage: &Stage, index: usize, op: &StageOp, input: &Schema, findings: &mut Findings) {
+    match &op.kind {
+        StageOpKind::Watermark { expr } => {
+            check_watermark(expr, input, &op.schema, findings);
+            let source = matches!(stage.input, StageInput::Source(_));
+            findings.require(source, || "a watermark stands apart from its source".to_owned());
+        }
+        StageOpKind::Filter { predicate } => check_filter(predicate, input, &op.schema, findings),
+        StageOpKind::Compute { columns } => check_compute(columns, input, &op.schema, findings),
+        StageOpKind::Project { columns } => check_project(columns, input, &op.schema, findings),
+        StageOpKind::Tumble { tumble, phase: Phase::Partial } => {
+            check_tumble(tumble, input, findings);
+            findings.require(tumble.is_mergeable(), || "a distinct aggregate is split".to_owned());
+            findings.require(op.schema == tumble.partial_schema(), || "it does not emit its partial schema".to_owned());
+            findings.require(index + 1 == stage.ops.len(), || "a partial tumble is not its last operator".to_owned());
+        }
+        StageOpKind::Tumble { tumble, phase } => {
+            if *phase == Phase::Single {
+                check_tumble(tumble, input, findings);
+            } else {
+                check_tumble_shape(tumble, findings);
+                findings.require(*input == tumble.partial_schema(), || "a final tumble gets no partial states".to_owned());
+            }
+            findings.require(op.schema == tumble.output_schema(), || "it does not emit the tumble's output".to_owned());
+            findings.require(index == 0, || "a tumble is not its first operator".to_owned());
+            let keys: Vec<usize> = (0..tumble.keys.len()).collect();
+            let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
+            let exchanged = graph.edges_to(stage.id).all(|edge| edge.exchange == exchange);
+            findings.require(exchanged, || "rows reach a tumble by another way than an exchange by its keys".to_owned());
+        }
+    }
+}
