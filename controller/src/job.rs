@@ -129,3 +129,28 @@ pub struct JobStatus {
     /// Why it failed, or why it was last restarted.
     pub failure: Option<Failure>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A job whose binary is the text `#!/bin/sh`, for tests that never execute it.
+    pub(crate) fn spec() -> JobSpec {
+        JobSpec {
+            name: "flights".into(),
+            query: "SELECT 1".into(),
+            code: "c0de".into(),
+            binary: Digest::of("#!/bin/sh"),
+            plan: r#"{"code":"c0de","stages":[],"edges":[]}"#.into(),
+            tuning: Tuning { source_batch_rows: 512, source_linger: Duration::from_millis(100), queue_batches: 16 },
+        }
+    }
+
+    #[test]
+    fn error_classes_have_names() {
+        for class in [ErrorClass::Retryable, ErrorClass::Fatal, ErrorClass::User] {
+            assert_eq!(ErrorClass::parse(class.name()), Some(class));
+        }
+        assert_eq!(ErrorClass::parse("other"), None);
+    }
+}

@@ -74,7 +74,8 @@ pub(crate) fn parse_decimal(text: &[u8], precision: u8, scale: i8) -> Result<i12
         return Err(DecimalFault::NotANumber);
     }
     // The value is `mantissa * 10^power`, with zeros at the mantissa's end moved into the power.
-    let significant = whole.len() + fraction.len() - whole.iter().chain(fraction).rev().take_while(|d| **d == b'0').count();
+    let significant =
+        whole.len() + fraction.len() - whole.iter().chain(fraction).rev().take_while(|d| **d == b'0').count();
     let mut mantissa = 0i128;
     for digit in whole.iter().chain(fraction).take(significant) {
         mantissa = mantissa

@@ -7,6 +7,10 @@
 
 pub mod job;
 
+/// What a worker's Register must name: it grows with every change of the protocol that an older side would not
+/// understand.
+pub const VERSION: u32 = 1;
+
 /// The gRPC messages and service; see `proto/worker.proto`.
 #[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]
 pub mod rpc {

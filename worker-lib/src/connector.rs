@@ -4,7 +4,7 @@
 //! its pipeline needs, so a pipeline links no client that it does not use.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use futures::future::BoxFuture;
 use schema::Schema;
@@ -80,6 +80,9 @@ pub struct SinkContext {
 #[derive(Debug, Default)]
 pub struct SinkCounters {
     pub bytes: AtomicU64,
+    /// Set by a sink whose reader has gone for good (a closed pipe). It is given no more rows, and the job stops as
+    /// on a graceful stop.
+    pub closed: AtomicBool,
 }
 
 /// Where rows go.

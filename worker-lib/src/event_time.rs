@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 /// The watermark after the last row.
 pub(crate) const END: i64 = i64::MAX;
 
+/// Longer idle times are taken as this, so that clock arithmetic cannot overflow.
+const IDLE_MOST: Duration = Duration::from_secs(10 * 365 * 86_400);
+
 /// The minimum over inputs.
 #[derive(Debug, Default)]
 pub(crate) struct MinWatermark {
@@ -145,12 +148,13 @@ pub(crate) struct Silence {
 
 impl Partitions {
     pub(crate) fn new(idle_after: Option<Duration>, now: Instant) -> Self {
+        let idle_after = idle_after.map(|idle| idle.min(IDLE_MOST));
         Partitions {
             watermarks: MinWatermark::default(),
             last_rows: Vec::new(),
             last_event: now,
             idle_after,
-            next_check: idle_after.and_then(|idle| now.checked_add(idle)),
+            next_check: idle_after.map(|idle| now + idle),
             idle: false,
         }
     }

@@ -14,11 +14,24 @@
 //!
 //! Not here: SQL, plans, code generation, formats, connectors, metadata storage.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
 pub mod batch;
+pub mod column;
 pub mod connector;
 pub mod error;
+pub mod scalar;
+pub mod select;
 pub mod stage;
 
+mod entry;
+mod event_time;
+mod exchange;
+pub mod metrics;
+mod rpc;
+pub mod runtime;
+
+pub use entry::{exit, main};
 pub use batch::Batch;
 pub use error::{ErrorClass, TaskError};
 pub use stage::{Pipeline, Stage, StageContext, StageDef};

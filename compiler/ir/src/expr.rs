@@ -187,7 +187,7 @@ pub enum NativeFn {
 
     /// `Timestamp|Date -> same`: start of the unit that holds it.
     DateTrunc(DateField),
-    /// `Timestamp|Date -> Int32` (`Float64` for `Epoch`).
+    /// `Timestamp|Date -> Int32` (`Int64` for `Nanosecond`, `Float64` for `Epoch`).
     DatePart(DateField),
     /// `Timestamp -> same`: plus that many nanoseconds, rounded down to its unit.
     AddNanos(i64),
@@ -304,8 +304,8 @@ impl Expr {
         native
     }
 
-    /// True when evaluating it for some row can fail: integer division, narrowing casts. Such an expression is
-    /// evaluated only for rows that reach it.
+    /// True when evaluating it for some row can fail: integer division, narrowing casts, a negative length, a field
+    /// number 0. Such an expression is evaluated only for rows that reach it.
     pub fn is_fallible(&self) -> bool {
         let mut fallible = false;
         self.walk(&mut |expr| {
@@ -317,6 +317,12 @@ impl Expr {
                         && !matches!(right.kind, ExprKind::Literal(Literal::UInt(n)) if n != 0)
                 }
                 ExprKind::Cast { arg, fallible_as_null: false } => !cast_always_fits(&arg.ty, &expr.ty),
+                ExprKind::Native { function: NativeFn::Substr, args } => {
+                    args.get(2).is_some_and(|len| !matches!(len.kind, ExprKind::Literal(Literal::Int(0..))))
+                }
+                ExprKind::Native { function: NativeFn::SplitPart, args } => {
+                    args.get(2).is_some_and(|n| !matches!(n.kind, ExprKind::Literal(Literal::Int(n)) if n != 0))
+                }
                 ExprKind::Kernel { .. } => true,
                 _ => false,
             }

@@ -205,4 +205,15 @@ impl Plan {
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
     }
+
+    /// By node: how many inputs of other nodes name it.
+    pub fn consumers(&self) -> Vec<usize> {
+        let mut consumers = vec![0; self.nodes.len()];
+        for input in self.nodes.iter().flat_map(|node| &node.inputs) {
+            if let Some(count) = consumers.get_mut(input.0) {
+                *count += 1;
+            }
+        }
+        consumers
+    }
 }

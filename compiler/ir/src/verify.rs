@@ -423,7 +423,7 @@ fn check_kind(expr: &Expr, input: &Schema) -> Result<(), String> {
         }
         ExprKind::Field { base, index } => match &base.ty {
             ScalarType::Struct(fields) => {
-                matches!(base.kind, ExprKind::Column(_) | ExprKind::Field { .. } | ExprKind::Literal(_))
+                matches!(base.kind, ExprKind::Column(_) | ExprKind::Field { .. })
                     && fields.get(*index).is_some_and(|field| is_same(&field.ty, &expr.ty))
             }
             _ => false,
@@ -444,6 +444,7 @@ fn check_kind(expr: &Expr, input: &Schema) -> Result<(), String> {
         ExprKind::InList { arg, items, .. } => {
             expr.ty == ScalarType::Bool
                 && is_register_type(&arg.ty)
+                && !items.is_empty()
                 && items.iter().all(|item| *item != Literal::Null && is_literal_of(item, &arg.ty))
         }
         ExprKind::Native { function, args } => is_call(*function, args, &expr.ty),
@@ -530,6 +531,7 @@ fn is_call(function: NativeFn, args: &[Expr], ty: &ScalarType) -> bool {
         (NativeFn::SplitPart, [left, right, Int64]) => text(left) && text(right) && text(ty),
         (NativeFn::DateTrunc(field), [arg]) => instant(arg) && *arg == ty && is_truncation(field),
         (NativeFn::DatePart(DateField::Epoch), [arg]) => instant(arg) && *ty == Float64,
+        (NativeFn::DatePart(DateField::Nanosecond), [arg]) => instant(arg) && *ty == Int64,
         (NativeFn::DatePart(_), [arg]) => instant(arg) && *ty == Int32,
         (NativeFn::AddNanos(_), [arg @ Timestamp { .. }]) => *arg == ty,
         _ => false,

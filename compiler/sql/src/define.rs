@@ -1,0 +1,439 @@
+//! `CREATE TABLE`: from its clauses to a [`Table`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connectors_options::CONNECTORS;
+use datafusion_common::config::ConfigOptions;
+use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
+use datafusion_sql::planner::{PlannerContext, SqlToRel};
+use schema::{EVENT_TIME, Field, ScalarType, Schema};
+use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Value};
+
+use crate::bind::SqlOptions;
+use crate::catalog::{Catalog, Column, Direction, Origin, Relation, RelationSource, Table, qualified};
+use crate::check::{Check, Place, function_name};
+use crate::context::{Context, parser_options};
+use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, span_of};
+use crate::parse::{ColumnDef, CreateTable, OptionDef, WatermarkClause, normalize};
+use crate::rules;
+use crate::translate::translate;
+use crate::types::scalar_type;
+
+/// Defines the table; what is wrong with it is added to `errors`.
+pub(crate) fn define(table: &CreateTable, options: &SqlOptions, errors: &mut Vec<Diagnostic>) -> Relation {
+    let known = errors.len();
+    let relation = Define { table, options, errors, name: normalize(&table.name) }.relation();
+    match relation {
+        Some(relation) if errors.len() == known => relation,
+        _ => Relation::Broken,
+    }
+}
+
+struct Define<'a> {
+    table: &'a CreateTable,
+    options: &'a SqlOptions,
+    errors: &'a mut Vec<Diagnostic>,
+    name: String,
+}
+
+impl Define<'_> {
+    fn span(&self) -> Option<Span> {
+        span_of(self.table.name.span)
+    }
+
+    fn error(&mut self, code: &'static str, span: Option<Span>, message: impl Into<String>) {
+        self.errors.push(Diagnostic::error(code, span, message));
+    }
+
+    fn option(&self, key: &str) -> Option<&OptionDef> {
+        self.table.options.iter().find(|option| option.key == key)
+    }
+
+    fn relation(mut self) -> Option<Relation> {
+        if let Some(span) = self.table.partitioned {
+            self.errors.push(Diagnostic::unsupported(Some(span), "PARTITIONED BY"));
+        }
+        if self.table.temporary {
+            let span = self.span();
+            self.errors.push(Diagnostic::unsupported(span, "a temporary (lookup) table"));
+        }
+        self.repeated_options();
+        match self.option("connector").map(|option| option.value.clone()) {
+            Some(connector) if connector != "memory" => self.connected(&connector),
+            _ => self.memory(),
+        }
+    }
+
+    fn repeated_options(&mut self) {
+        let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
+        for option in &self.table.options {
+            if seen.insert(&option.key, ()).is_some() {
+                let message = format!("option \"{}\" is given twice", option.key);
+                self.errors.push(Diagnostic::error(code::OPTION, option.key_span, message));
+            }
+        }
+    }
+
+    fn memory(mut self) -> Option<Relation> {
+        if let Some(option) = self.table.options.iter().find(|option| option.key != "connector") {
+            let span = option.key_span;
+            let message = format!("a memory table takes no option \"{}\"", option.key);
+            self.errors.push(
+                Diagnostic::error(code::OPTION, span, message)
+                    .with_hint("a table without a connector only passes rows on; add connector = '...'"),
+            );
+        }
+        let mut columns = Vec::new();
+        for column in &self.table.columns {
+            if column.generated.is_some() || column.metadata.is_some() {
+                let message = "virtual fields are not supported in memory tables";
+                self.errors.push(
+                    Diagnostic::error(code::COLUMN, span_of(column.name.span), message)
+                        .with_hint("compute the column in the INSERT's query"),
+                );
+            }
+            columns.extend(self.field(column));
+        }
+        if let Some(clause) = self.table.watermarks.first() {
+            self.error(code::COLUMN, clause.span, "a memory table has the watermark of the rows that are inserted");
+        }
+        if self.table.columns.is_empty() {
+            let span = self.span();
+            self.errors.push(
+                Diagnostic::error(code::COLUMN, span, format!("memory table \"{}\" has no columns", self.name))
+                    .with_hint("list the columns, or name a connector: WITH (connector = '...')"),
+            );
+        }
+        self.repeated_columns();
+        Some(Relation::Memory { schema: Schema::new(columns), rows: None })
+    }
+
+    fn repeated_columns(&mut self) {
+        let mut seen = BTreeMap::new();
+        for column in &self.table.columns {
+            let name = normalize(&column.name);
+            let span = span_of(column.name.span);
+            if name == EVENT_TIME {
+                self.error(code::COLUMN, span, format!("the column name \"{EVENT_TIME}\" is reserved"));
+            } else if seen.insert(name.clone(), ()).is_some() {
+                self.error(code::DUPLICATE, span, format!("column \"{name}\" is defined twice"));
+            }
+        }
+    }
+
+    fn field(&mut self, column: &ColumnDef) -> Option<Field> {
+        match scalar_type(&column.ty) {
+            Ok(ty) => Some(Field::new(normalize(&column.name), ty, !(column.not_null || column.primary_key))),
+            Err(message) => {
+                self.error(code::TYPE, column.ty_span, message);
+                None
+            }
+        }
+    }
+
+    fn connected(mut self, name: &str) -> Option<Relation> {
+        let value_span = self.option("connector").and_then(|option| option.value_span);
+        let Some(connector) = connectors_options::find(name) else {
+            let names = CONNECTORS.iter().map(|connector| connector.name());
+            let hint = did_you_mean(name, names.clone())
+                .unwrap_or_else(|| format!("connectors are {}", names.collect::<Vec<_>>().join(", ")));
+            self.errors.push(
+                Diagnostic::error(code::OPTION, value_span, format!("connector \"{name}\" does not exist"))
+                    .with_hint(hint),
+            );
+            return None;
+        };
+        let direction = self.direction();
+        let generated = connector.schema().map(|schema| {
+            Schema::new(schema.fields.into_iter().filter(|field| field.name != EVENT_TIME).collect())
+        });
+        let known = self.errors.len();
+        self.repeated_columns();
+        let stored = self.stored_columns(connector, generated.as_ref())?;
+        if self.errors.len() > known {
+            return None;
+        }
+        let columns = self.with_virtual_columns(stored)?;
+        let mut table = Table {
+            name: self.name.clone(),
+            span: self.span(),
+            connector,
+            options: self.table.options.clone(),
+            direction,
+            columns,
+            event_time: None,
+            watermark: None,
+            idle_micros: self.idle_micros(),
+        };
+        self.event_time(&mut table);
+        Some(Relation::Table(Arc::new(table)))
+    }
+
+    fn direction(&mut self) -> Option<Direction> {
+        let option = self.option("type")?;
+        match option.value.to_lowercase().as_str() {
+            "source" => Some(Direction::Source),
+            "sink" => Some(Direction::Sink),
+            "lookup" => {
+                let span = option.value_span;
+                self.errors.push(Diagnostic::unsupported(span, "a lookup table"));
+                None
+            }
+            other => {
+                let (span, message) =
+                    (option.value_span, format!("option \"type\" must be one of 'source', 'sink', not '{other}'"));
+                self.error(code::OPTION, span, message);
+                None
+            }
+        }
+    }
+
+    fn idle_micros(&mut self) -> Option<u64> {
+        let Some(option) = self.option("idle_micros") else { return self.options.idle_micros };
+        match option.value.trim().parse::<i64>() {
+            Ok(micros) => u64::try_from(micros).ok().filter(|micros| *micros > 0),
+            Err(_) => {
+                let message = format!("option \"idle_micros\" must be a whole number, not '{}'", option.value);
+                let span = option.value_span;
+                self.error(code::OPTION, span, message);
+                None
+            }
+        }
+    }
+
+    /// All columns; those to compute have no expression yet.
+    fn stored_columns(
+        &mut self,
+        connector: &'static dyn connectors_options::Connector,
+        generated: Option<&Schema>,
+    ) -> Option<Vec<(Field, Option<Origin>)>> {
+        let known = self.errors.len();
+        let listed_data =
+            self.table.columns.iter().any(|column| column.generated.is_none() && column.metadata.is_none());
+        let mut columns = Vec::new();
+        if let (Some(schema), false) = (generated, listed_data) {
+            columns.extend(schema.fields.iter().map(|field| (field.clone(), Some(Origin::Data))));
+        }
+        for column in &self.table.columns {
+            let Some(field) = self.field(column) else { continue };
+            let legacy = column.generated.as_ref().and_then(metadata_call);
+            let origin = match (&column.generated, column.metadata.clone().or(legacy)) {
+                (_, Some((key, span))) => {
+                    self.metadata(connector, &field, &key, span.or(span_of(column.name.span)));
+                    Some(Origin::Metadata(key))
+                }
+                (Some(_), None) => None,
+                (None, None) => {
+                    if let Some(schema) = generated {
+                        self.generated_column(schema, connector.name(), &field, column);
+                    }
+                    Some(Origin::Data)
+                }
+            };
+            columns.push((field, origin));
+        }
+        (self.errors.len() == known).then_some(columns)
+    }
+
+    /// A listed column of a generator must be one that it has.
+    fn generated_column(&mut self, schema: &Schema, connector: &str, field: &Field, column: &ColumnDef) {
+        match schema.fields.iter().find(|known| known.name == field.name) {
+            None => {
+                let hint = did_you_mean(&field.name, schema.fields.iter().map(|known| known.name.as_str()));
+                let message = format!("connector \"{connector}\" has no column \"{}\"", field.name);
+                self.errors
+                    .push(Diagnostic::error(code::COLUMN, span_of(column.name.span), message).with_hint_opt(hint));
+            }
+            Some(known) if known.ty.to_arrow() != field.ty.to_arrow() => {
+                let message = format!("column \"{}\" of connector \"{connector}\" is of type {}", field.name, known.ty);
+                self.error(code::COLUMN, column.ty_span, message);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn metadata(
+        &mut self,
+        connector: &'static dyn connectors_options::Connector,
+        field: &Field,
+        key: &str,
+        span: Option<Span>,
+    ) {
+        let keys = connector.metadata();
+        match keys.iter().find(|(known, _)| *known == key) {
+            None => {
+                let hint = did_you_mean(key, keys.iter().map(|(known, _)| *known)).unwrap_or_else(|| {
+                    match keys.iter().map(|(known, _)| format!("'{known}'")).collect::<Vec<_>>().join(", ") {
+                        list if list.is_empty() => "it has no metadata".to_owned(),
+                        list => format!("it has {list}"),
+                    }
+                });
+                let message = format!("connector \"{}\" has no metadata '{key}'", connector.name());
+                self.errors.push(Diagnostic::error(code::COLUMN, span, message).with_hint(hint));
+            }
+            Some((_, ty)) if *ty != field.ty => {
+                let message = format!(
+                    "incorrect data type for metadata field '{}'; expected {ty}, but found {}",
+                    field.name, field.ty
+                );
+                self.error(code::COLUMN, span, message);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn with_virtual_columns(&mut self, columns: Vec<(Field, Option<Origin>)>) -> Option<Vec<Column>> {
+        let known = self.errors.len();
+        let stored: Vec<Field> =
+            columns.iter().filter(|(_, origin)| origin.is_some()).map(|(field, _)| field.clone()).collect();
+        let schema = Schema::new(stored);
+        let mut result = Vec::with_capacity(columns.len());
+        for (mut field, origin) in columns {
+            let origin = match origin {
+                Some(origin) => origin,
+                None => {
+                    let definition = self.table.columns.iter().find(|def| normalize(&def.name) == field.name)?;
+                    let sql = definition.generated.as_ref()?;
+                    let Some(expr) = self.table_expr(&schema, sql, Some(&field.ty)) else { continue };
+                    if !definition.not_null {
+                        field.nullable = expr.nullable(&qualified(&self.name, &schema)).unwrap_or(true);
+                    }
+                    Origin::Virtual(expr)
+                }
+            };
+            result.push(Column { field, origin });
+        }
+        (self.errors.len() == known).then_some(result)
+    }
+
+    /// Binds an expression over columns of the table, as `ty` when given.
+    fn table_expr(&mut self, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> Option<DfExpr> {
+        let known = self.errors.len();
+        Check::new(Default::default(), self.errors).expr(sql, Place::Table);
+        if self.errors.len() > known {
+            return None;
+        }
+        match bind_expr(&self.name, schema, sql, ty) {
+            Ok(expr) => Some(expr),
+            Err(error) => {
+                self.errors.extend(translate(error, sql, span_of(sql.span())));
+                None
+            }
+        }
+    }
+
+    fn event_time(&mut self, table: &mut Table) {
+        if let [_, second, ..] = self.table.watermarks.as_slice() {
+            self.error(code::COLUMN, second.span, "only one WATERMARK FOR constraint is allowed per table");
+            return;
+        }
+        let clause = self.table.watermarks.first();
+        let column = match (clause, self.option("event_time_field")) {
+            (Some(clause), _) => Some((clause.column.clone(), span_of(clause.column.span))),
+            (None, Some(option)) => Some((Ident::new(option.value.clone()), option.value_span)),
+            (None, None) => None,
+        };
+        let Some((ident, span)) = column else {
+            if let Some(option) = self.option("watermark_field") {
+                let span = option.key_span;
+                self.error(code::OPTION, span, "option \"watermark_field\" needs \"event_time_field\"");
+            }
+            return;
+        };
+        table.event_time = self.timestamp_column(table, &ident, span);
+        if table.event_time.is_none() {
+            return;
+        }
+        match (clause, self.option("watermark_field")) {
+            (Some(WatermarkClause { expr: Some(expr), .. }), _) => {
+                table.watermark = self.watermark(table, expr, span_of(expr.span()));
+            }
+            (None, Some(option)) => {
+                let (ident, span) = (Ident::new(option.value.clone()), option.value_span);
+                if self.timestamp_column(table, &ident, span).is_some() {
+                    table.watermark = self.watermark(table, &Expr::Identifier(ident), span);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn timestamp_column(&mut self, table: &Table, ident: &Ident, span: Option<Span>) -> Option<usize> {
+        let name = normalize(ident);
+        let Some(index) = table.columns.iter().position(|column| column.field.name == name) else {
+            let hint = did_you_mean(&name, table.columns.iter().map(|column| column.field.name.as_str()));
+            let message = format!("column \"{name}\" does not exist");
+            self.errors.push(Diagnostic::error(code::UNKNOWN_COLUMN, span, message).with_hint_opt(hint));
+            return None;
+        };
+        let ty = &table.columns[index].field.ty;
+        if !matches!(ty, ScalarType::Timestamp { .. }) {
+            let message = format!("the event time \"{name}\" must be a TIMESTAMP, but it is of type {ty}");
+            self.error(code::COLUMN, span, message);
+            return None;
+        }
+        Some(index)
+    }
+
+    fn watermark(&mut self, table: &Table, sql: &Expr, span: Option<Span>) -> Option<DfExpr> {
+        let schema = table.schema();
+        let expr = self.table_expr(&schema, sql, None)?;
+        match expr.get_type(&table.df_schema()).map(|ty| ScalarType::from_arrow(&ty)) {
+            Ok(Ok(ScalarType::Timestamp { .. })) => Some(expr),
+            Ok(Ok(ty)) => {
+                self.error(code::COLUMN, span, format!("a watermark must be a TIMESTAMP, but it is of type {ty}"));
+                None
+            }
+            _ => {
+                self.error(code::COLUMN, span, "a watermark must be a TIMESTAMP");
+                None
+            }
+        }
+    }
+}
+
+/// The older spelling `GENERATED ALWAYS AS (metadata('key'))`.
+fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
+    let Expr::Function(function) = expr else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] if function_name(function) == "metadata" => {
+            match &value.value {
+                Value::SingleQuotedString(key) => Some((key.clone(), span_of(value.span))),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Binds, coerces and simplifies an expression over the columns of one table.
+fn bind_expr(
+    table: &str,
+    schema: &Schema,
+    sql: &Expr,
+    ty: Option<&ScalarType>,
+) -> datafusion_common::Result<DfExpr> {
+    let catalog = Catalog::default();
+    let config = ConfigOptions::default();
+    let context = Context { catalog: &catalog, options: &config };
+    let planner = SqlToRel::new_with_options(&context, parser_options());
+    let df_schema = qualified(table, schema);
+    let mut expr = planner.sql_to_expr(sql.clone(), &df_schema, &mut PlannerContext::new())?;
+    if let Some(ty) = ty
+        && expr.get_type(&df_schema).is_ok_and(|from| from != ty.to_arrow())
+    {
+        expr = expr.cast_to(&ty.to_arrow(), &df_schema)?;
+    }
+    let source = RelationSource { schema: schema.to_arrow(), plan: None };
+    let plan = LogicalPlanBuilder::scan(table, Arc::new(source), None)?.project([expr.alias("value")])?.build()?;
+    let plan = rules::analyze_only(plan)?;
+    match rules::simplify_only(plan)? {
+        LogicalPlan::Projection(projection) => match projection.expr.into_iter().next() {
+            Some(expr) => Ok(expr.unalias()),
+            None => datafusion_common::internal_err!("the projection lost its column"),
+        },
+        _ => datafusion_common::internal_err!("the projection was rewritten"),
+    }
+}

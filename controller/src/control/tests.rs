@@ -1,0 +1,313 @@
+//! The loop, the server and the store together, with workers that are tasks of the test and speak the real protocol.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use protocol::rpc::controller_client::ControllerClient;
+use protocol::rpc::controller_message::Message as FromController;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::*;
+use crate::job::tests::spec;
+use crate::scheduler::Worker;
+use crate::state::JobState;
+
+/// A scheduler whose workers are in the hands of the test.
+#[derive(Clone, Default)]
+struct Hands {
+    started: Arc<Mutex<Vec<(StartWorker, mpsc::Sender<Exit>)>>>,
+    kills: Arc<Mutex<Vec<u64>>>,
+}
+
+struct Held {
+    generation: u64,
+    exit: mpsc::Receiver<Exit>,
+    kill_exits: mpsc::Sender<Exit>,
+    kills: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Scheduler for Hands {
+    fn start(&self, worker: StartWorker) -> BoxFuture<'static, Result<Box<dyn Worker>, Failure>> {
+        let (exits, exit) = mpsc::channel(4);
+        let held = Held { generation: worker.generation, exit, kill_exits: exits.clone(), kills: self.kills.clone() };
+        self.started.lock().unwrap().push((worker, exits));
+        Box::pin(async move { Ok(Box::new(held) as Box<dyn Worker>) })
+    }
+
+    fn forget(&self, _job_id: &str) {}
+}
+
+impl Worker for Held {
+    fn exited(&mut self) -> BoxFuture<'_, Exit> {
+        Box::pin(async { self.exit.recv().await.unwrap_or_default() })
+    }
+
+    fn kill(&mut self) {
+        self.kills.lock().unwrap().push(self.generation);
+        let _ = self.kill_exits.try_send(Exit { signal: Some(libc::SIGTERM), ..Exit::default() });
+    }
+}
+
+impl Hands {
+    /// Waits for the start of a generation.
+    async fn worker(&self, generation: u64) -> (StartWorker, mpsc::Sender<Exit>) {
+        loop {
+            let found = self.started.lock().unwrap().iter().find(|(worker, _)| worker.generation == generation).cloned();
+            match found {
+                Some(found) => return found,
+                None => tokio::time::sleep(Duration::from_millis(2)).await,
+            }
+        }
+    }
+}
+
+/// A worker that has attached.
+struct Attached {
+    say: mpsc::Sender<rpc::WorkerMessage>,
+    hear: Streaming<rpc::ControllerMessage>,
+}
+
+impl Attached {
+    async fn new(worker: &StartWorker, register: impl FnOnce(&mut rpc::Register)) -> Result<Self, tonic::Status> {
+        let mut message = rpc::Register {
+            protocol_version: protocol::VERSION,
+            worker_id: worker.worker_id.clone(),
+            job_id: worker.job_id.clone(),
+            generation: worker.generation,
+            code: spec().code,
+            pid: 1,
+        };
+        register(&mut message);
+        let (say, said) = mpsc::channel(16);
+        say.send(rpc::WorkerMessage { message: Some(Message::Register(message)) }).await.unwrap();
+        let mut client = ControllerClient::connect(worker.controller.clone()).await.unwrap();
+        let hear = client.attach(ReceiverStream::new(said)).await?.into_inner();
+        Ok(Attached { say, hear })
+    }
+
+    async fn say(&self, message: Message) {
+        self.say.send(rpc::WorkerMessage { message: Some(message) }).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> Option<FromController> {
+        self.hear.message().await.ok().flatten().and_then(|message| message.message)
+    }
+
+    async fn hears_stop(&mut self) -> rpc::StopMode {
+        loop {
+            match self.hear().await.expect("a stop before the end of the stream") {
+                FromController::Stop(stop) => return stop.mode(),
+                FromController::Start(_) => {}
+            }
+        }
+    }
+}
+
+struct Bench {
+    directory: tempfile::TempDir,
+    controller: Controller,
+    hands: Hands,
+}
+
+async fn bench(allowed_restarts: u32) -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let hands = Hands::default();
+    let policy = Policy {
+        allowed_restarts: Some(allowed_restarts),
+        initial_backoff: Duration::from_millis(1),
+        teardown: Duration::from_millis(50),
+        ..Policy::default()
+    };
+    let options = options(&directory, policy, Some(Arc::new(hands.clone())));
+    Bench { controller: Controller::start(options).await.unwrap(), directory, hands }
+}
+
+fn options(
+    directory: &tempfile::TempDir,
+    policy: Policy,
+    scheduler: Option<Arc<dyn Scheduler>>,
+) -> ControllerOptions {
+    ControllerOptions {
+        state_dir: directory.path().join("state"),
+        artifacts: Artifacts::open(directory.path().join("artifacts").to_str().unwrap()).unwrap(),
+        policy,
+        worker_log: None,
+        scheduler,
+    }
+}
+
+fn exited(code: i32) -> Exit {
+    Exit { code: Some(code), ..Exit::default() }
+}
+
+async fn reaches(job: &JobHandle, state: JobState) -> JobStatus {
+    let mut status = job.status();
+    status.wait_for(|status| status.state == state).await.unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_job_runs_reports_and_finishes() {
+    let Bench { controller, hands, directory } = bench(0).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (worker, exit) = hands.worker(1).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    let Some(FromController::Start(start)) = attached.hear().await else { panic!("no start") };
+    assert_eq!((start.plan, start.source_batch_rows, start.source_linger_millis), (spec().plan, 512, 100));
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    let task = rpc::TaskProgress { rows_out: 42, ..Default::default() };
+    attached.say(Message::Progress(rpc::Progress { tasks: vec![task] })).await;
+    // The process may be seen to end before its last words are read: they count all the same.
+    exit.send(exited(0)).await.unwrap();
+    attached.say(Message::Finished(rpc::Finished {})).await;
+    drop(attached);
+    let status = job.ended().await;
+    assert_eq!((status.state, status.generation), (JobState::Finished, 1));
+    assert_eq!(status.progress[0].rows_out, 42);
+    let record = controller.last_job().await.unwrap().unwrap();
+    assert_eq!((record.id.as_str(), record.state), (job.id(), JobState::Finished));
+    let path: Vec<_> =
+        controller.store().transitions(job.id()).await.unwrap().into_iter().map(|step| step.to).collect();
+    assert_eq!(path, [JobState::Scheduling, JobState::Running, JobState::Finishing, JobState::Finished]);
+    controller.shutdown().await;
+    drop(directory);
+}
+
+#[tokio::test]
+async fn a_failed_task_fails_the_job_with_its_words() {
+    let Bench { controller, hands, directory: _directory } = bench(5).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (worker, exit) = hands.worker(1).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    attached
+        .say(Message::TaskFailed(rpc::TaskFailed {
+            stage: 0,
+            task: 0,
+            class: rpc::ErrorClass::User.into(),
+            message: "cannot open \"a.json\": no such file".into(),
+            hint: "paths are relative to the directory of the run".into(),
+        }))
+        .await;
+    assert_eq!(attached.hears_stop().await, rpc::StopMode::StopImmediate);
+    drop(attached);
+    exit.send(exited(1)).await.unwrap();
+    let status = job.ended().await;
+    assert_eq!(status.state, JobState::Failed);
+    let failure = status.failure.unwrap();
+    assert_eq!(failure.message, "cannot open \"a.json\": no such file");
+    assert_eq!(failure.hint.as_deref(), Some("paths are relative to the directory of the run"));
+}
+
+#[tokio::test]
+async fn an_older_generation_is_told_to_stop_and_not_heard() {
+    let Bench { controller, hands, directory: _directory } = bench(1).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (first, _never_exits) = hands.worker(1).await;
+    let mut zombie = Attached::new(&first, |_| {}).await.unwrap();
+    zombie.say(Message::Started(rpc::Started {})).await;
+    let broken = rpc::TaskFailed { class: rpc::ErrorClass::Retryable.into(), message: "reset".into(), ..Default::default() };
+    zombie.say(Message::TaskFailed(broken)).await;
+
+    let (second, exit) = hands.worker(2).await;
+    let attached = Attached::new(&second, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    zombie.say(Message::Finished(rpc::Finished {})).await;
+    zombie.say(Message::Progress(rpc::Progress { tasks: vec![rpc::TaskProgress { rows_out: 666, ..Default::default() }] })).await;
+    assert_eq!(zombie.hears_stop().await, rpc::StopMode::StopImmediate);
+
+    attached.say(Message::Progress(rpc::Progress { tasks: vec![rpc::TaskProgress { rows_out: 7, ..Default::default() }] })).await;
+    attached.say(Message::Finished(rpc::Finished {})).await;
+    drop(attached);
+    exit.send(exited(0)).await.unwrap();
+    let status = job.ended().await;
+    assert_eq!((status.state, status.generation), (JobState::Finished, 2));
+    assert_eq!(status.progress[0].rows_out, 7, "the zombie's numbers are not shown");
+    assert!(hands.kills.lock().unwrap().contains(&1), "its process was ended");
+}
+
+#[tokio::test]
+async fn a_stranger_is_told_to_stop_and_wrong_sources_fail_the_job() {
+    let Bench { controller, hands, directory: _directory } = bench(0).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (worker, exit) = hands.worker(1).await;
+    let mut stranger = Attached::new(&worker, |register| register.worker_id = "stranger".into()).await.unwrap();
+    assert_eq!(stranger.hears_stop().await, rpc::StopMode::StopImmediate);
+    stranger.say(Message::Finished(rpc::Finished {})).await;
+    assert_eq!(job.status().borrow().state, JobState::Scheduling);
+
+    let attached = Attached::new(&worker, |register| register.code = "other".into()).await.unwrap();
+    reaches(&job, JobState::Failing).await;
+    drop(attached);
+    exit.send(exited(1)).await.unwrap();
+    let failure = job.ended().await.failure.unwrap();
+    assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Fatal, "the binary was made from sources other, the plan from c0de"));
+}
+
+#[tokio::test]
+async fn unknown_jobs_and_other_protocols_are_refused() {
+    let Bench { controller, hands, directory: _directory } = bench(0).await;
+    let _job = controller.submit(spec()).await.unwrap();
+    let (worker, _exit) = hands.worker(1).await;
+    let unknown = Attached::new(&worker, |register| register.job_id = "?".into()).await.err().unwrap();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+    let other = Attached::new(&worker, |register| register.protocol_version += 1).await.err().unwrap();
+    assert_eq!(other.code(), tonic::Code::FailedPrecondition);
+}
+
+#[tokio::test]
+async fn a_stop_drains_the_worker_and_is_stored() {
+    let Bench { controller, hands, directory: _directory } = bench(0).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (worker, exit) = hands.worker(1).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    job.stop(StopMode::Graceful).await;
+    assert_eq!(attached.hears_stop().await, rpc::StopMode::StopGraceful);
+    attached.say(Message::Finished(rpc::Finished {})).await;
+    drop(attached);
+    exit.send(exited(0)).await.unwrap();
+    assert_eq!(job.ended().await.state, JobState::Stopped);
+    let record = controller.last_job().await.unwrap().unwrap();
+    assert_eq!((record.state, record.desired), (JobState::Stopped, Desired::Stopped));
+}
+
+#[tokio::test]
+async fn a_worker_that_will_not_go_is_killed() {
+    let Bench { controller, hands, directory: _directory } = bench(0).await;
+    let mut job = controller.submit(spec()).await.unwrap();
+    let (worker, _exit) = hands.worker(1).await;
+    let attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    job.stop(StopMode::Immediate).await;
+    assert_eq!(job.ended().await.state, JobState::Stopped);
+    assert_eq!(*hands.kills.lock().unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn a_second_controller_is_refused_and_a_later_one_ends_what_was_left() {
+    let Bench { controller, hands, directory } = bench(0).await;
+    let job = controller.submit(spec()).await.unwrap();
+    let _worker = hands.worker(1).await;
+    let refused = Controller::start(options(&directory, Policy::default(), None)).await.err().unwrap();
+    assert!(matches!(refused, ControllerError::Lock(LockError::InUse { .. })), "{refused}");
+    drop(controller);
+    let later = Controller::start(options(&directory, Policy::default(), None)).await.unwrap();
+    let record = later.store().job(job.id()).await.unwrap().unwrap();
+    assert_eq!(record.state, JobState::Failed);
+}
+
+#[tokio::test]
+async fn a_binary_that_is_not_there_fails_the_job_through_the_real_scheduler() {
+    let directory = tempfile::tempdir().unwrap();
+    let controller = Controller::start(options(&directory, Policy::default(), None)).await.unwrap();
+    let mut job = controller.submit(spec()).await.unwrap();
+    let status = job.ended().await;
+    assert_eq!(status.state, JobState::Failed);
+    assert!(status.failure.unwrap().message.contains("is not in"));
+}

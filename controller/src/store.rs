@@ -1,0 +1,429 @@
+//! The metadata store: which jobs there are, what is wanted of them, what became of them.
+//!
+//! An SQLite file in the state directory, in WAL mode with one connection: the controller is its only writer (see
+//! [`crate::lock`]), readers may look at any time. A commit survives the end of the process at once, and the end of the
+//! machine from the next WAL checkpoint on. That is enough: what a job processed is recorded with its data, not here.
+//!
+//! The schema's version is SQLite's `user_version`; [`MIGRATIONS`] are applied in order, each in a transaction of its
+//! own, and never change once released.
+//!
+//! Not here: progress, which is worth nothing after the moment, and the bytes of binaries.
+
+use std::path::{Path, PathBuf};
+
+use artifacts::Digest;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
+
+use crate::job::{ErrorClass, Failure, JobSpec};
+use crate::state::JobState;
+
+/// The schema, step by step; the position is the version that the step leads from.
+const MIGRATIONS: &[&str] = &[include_str!("store/0_jobs.sql")];
+
+/// The file's name in the state directory.
+pub const FILE: &str = "state.sqlite";
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: SqlitePool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot open the state store \"{}\": {source}", path.display())]
+    Open { path: PathBuf, source: sqlx::Error },
+    #[error("the state store \"{}\" was written by a newer version: its schema is {found}, this program knows {known}", path.display())]
+    Newer { path: PathBuf, found: i64, known: usize },
+    #[error("cannot {action} the state store: {source}")]
+    Sql { action: &'static str, source: sqlx::Error },
+    #[error("the state store holds a job that cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl StoreError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            StoreError::Newer { .. } => "Use the newer version, or give another directory with --state-dir.",
+            _ => "Check that the directory is writable and has space, or give another one with --state-dir.",
+        }
+    }
+}
+
+/// What is wanted of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Desired {
+    Running,
+    Stopped,
+}
+
+impl Desired {
+    fn name(self) -> &'static str {
+        match self {
+            Desired::Running => "running",
+            Desired::Stopped => "stopped",
+        }
+    }
+}
+
+/// A job as it is stored. Times are microseconds since the epoch, UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRecord {
+    pub id: String,
+    pub name: String,
+    pub query: String,
+    pub code: String,
+    pub binary: Digest,
+    pub plan: String,
+    pub desired: Desired,
+    pub state: JobState,
+    pub generation: u64,
+    pub restarts: u32,
+    pub failure: Option<Failure>,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub started_at: Option<i64>,
+    pub ended_at: Option<i64>,
+}
+
+/// A change of state, for the history of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub at: i64,
+    pub from: JobState,
+    pub to: JobState,
+    pub generation: u64,
+}
+
+fn now_micros() -> i64 {
+    chrono::Utc::now().timestamp_micros()
+}
+
+fn sql(action: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Sql { action, source }
+}
+
+impl Store {
+    /// Opens or makes the store in a state directory that exists.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written, is no database, or is of a newer version.
+    pub async fn open(directory: &Path) -> Result<Store, StoreError> {
+        let path = directory.join(FILE);
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true);
+        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let pool = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+        let store = Store { pool };
+        store.migrate(&path).await?;
+        Ok(store)
+    }
+
+    async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
+        let mut connection = self.pool.acquire().await.map_err(sql("open"))?;
+        let found: i64 =
+            sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await.map_err(sql("read"))?;
+        let Some(open) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() });
+        };
+        for (step, text) in open.iter().enumerate() {
+            let mut transaction = connection.begin().await.map_err(sql("migrate"))?;
+            sqlx::raw_sql(*text).execute(&mut *transaction).await.map_err(sql("migrate"))?;
+            // A pragma takes no parameters; the number is ours.
+            let version = format!("PRAGMA user_version = {}", found + step as i64 + 1);
+            sqlx::raw_sql(AssertSqlSafe(version)).execute(&mut *transaction).await.map_err(sql("migrate"))?;
+            transaction.commit().await.map_err(sql("migrate"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is in memory and closes the file.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// A new job, in state Created.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn insert(&self, id: &str, spec: &JobSpec) -> Result<(), StoreError> {
+        let now = now_micros();
+        sqlx::query(
+            "INSERT INTO jobs (id, name, query, code, binary, plan, desired, state, created_at, updated_at)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(id)
+        .bind(&spec.name)
+        .bind(&spec.query)
+        .bind(&spec.code)
+        .bind(spec.binary.to_string())
+        .bind(&spec.plan)
+        .bind(Desired::Running.name())
+        .bind(JobState::Created.name())
+        .bind(now)
+        .bind(now)
+        .execute(&self.pool)
+        .await
+        .map_err(sql("write to"))?;
+        Ok(())
+    }
+
+    /// Records where a job is, and how it got there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn record(
+        &self,
+        id: &str,
+        from: JobState,
+        to: JobState,
+        generation: u64,
+        restarts: u32,
+        failure: Option<&Failure>,
+    ) -> Result<(), StoreError> {
+        let now = now_micros();
+        let generation = generation as i64;
+        let mut transaction = self.pool.begin().await.map_err(sql("write to"))?;
+        sqlx::query(
+            "UPDATE jobs SET state = ?, generation = ?, restarts = ?, updated_at = ?,
+                 started_at = CASE WHEN ? THEN coalesce(started_at, ?) ELSE started_at END,
+                 ended_at = CASE WHEN ? THEN ? END,
+                 failure_class = ?, failure_message = ?, failure_hint = ?, failure_detail = ?
+             WHERE id = ?",
+        )
+        .bind(to.name())
+        .bind(generation)
+        .bind(i64::from(restarts))
+        .bind(now)
+        .bind(to == JobState::Running)
+        .bind(now)
+        .bind(to.is_terminal())
+        .bind(now)
+        .bind(failure.map(|failure| failure.class.name()))
+        .bind(failure.map(|failure| failure.message.as_str()))
+        .bind(failure.and_then(|failure| failure.hint.as_deref()))
+        .bind(failure.and_then(|failure| failure.detail.as_deref()))
+        .bind(id)
+        .execute(&mut *transaction)
+        .await
+        .map_err(sql("write to"))?;
+        sqlx::query("INSERT INTO transitions (job, at, from_state, to_state, generation) VALUES (?, ?, ?, ?, ?)")
+            .bind(id)
+            .bind(now)
+            .bind(from.name())
+            .bind(to.name())
+            .bind(generation)
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql("write to"))?;
+        transaction.commit().await.map_err(sql("write to"))
+    }
+
+    /// Records what the user wants.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn desire(&self, id: &str, desired: Desired) -> Result<(), StoreError> {
+        sqlx::query("UPDATE jobs SET desired = ?, updated_at = ? WHERE id = ?")
+            .bind(desired.name())
+            .bind(now_micros())
+            .bind(id)
+            .execute(&self.pool)
+            .await
+            .map_err(sql("write to"))?;
+        Ok(())
+    }
+
+    /// Ends the records of jobs whose controller is gone, and so are their workers, which die with it. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn end_abandoned(&self) -> Result<u64, StoreError> {
+        let now = now_micros();
+        let done = sqlx::query(
+            "UPDATE jobs SET failure_class = 'retryable', failure_message = 'the controller ended while the job was ' || state,
+                 failure_hint = 'Run the query again.', state = 'Failed', updated_at = ?, ended_at = ?
+             WHERE state NOT IN ('Stopped', 'Finished', 'Failed')",
+        )
+        .bind(now)
+        .bind(now)
+        .execute(&self.pool)
+        .await
+        .map_err(sql("write to"))?;
+        Ok(done.rows_affected())
+    }
+
+    /// All jobs, the newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn jobs(&self) -> Result<Vec<JobRecord>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM jobs ORDER BY created_at DESC, id DESC")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(sql("read"))?;
+        rows.iter().map(job_record).collect()
+    }
+
+    /// The job that was submitted last.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn last_job(&self) -> Result<Option<JobRecord>, StoreError> {
+        let row = sqlx::query("SELECT * FROM jobs ORDER BY created_at DESC, id DESC LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(sql("read"))?;
+        row.as_ref().map(job_record).transpose()
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
+        let row =
+            sqlx::query("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_optional(&self.pool).await.map_err(sql("read"))?;
+        row.as_ref().map(job_record).transpose()
+    }
+
+    /// The states that a job went through, in order.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn transitions(&self, id: &str) -> Result<Vec<Transition>, StoreError> {
+        let rows = sqlx::query("SELECT at, from_state, to_state, generation FROM transitions WHERE job = ? ORDER BY seq")
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(sql("read"))?;
+        rows.iter()
+            .map(|row| {
+                Ok(Transition {
+                    at: column(row, "at")?,
+                    from: state(&column::<String>(row, "from_state")?)?,
+                    to: state(&column::<String>(row, "to_state")?)?,
+                    generation: column::<i64>(row, "generation")? as u64,
+                })
+            })
+            .collect()
+    }
+}
+
+fn column<'r, T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>>(
+    row: &'r SqliteRow,
+    name: &str,
+) -> Result<T, StoreError> {
+    row.try_get(name).map_err(sql("read"))
+}
+
+fn state(name: &str) -> Result<JobState, StoreError> {
+    JobState::parse(name).ok_or_else(|| StoreError::Unreadable(format!("state \"{name}\" is unknown")))
+}
+
+fn job_record(row: &SqliteRow) -> Result<JobRecord, StoreError> {
+    let class: Option<String> = column(row, "failure_class")?;
+    let failure = match class {
+        None => None,
+        Some(class) => Some(Failure {
+            class: ErrorClass::parse(&class)
+                .ok_or_else(|| StoreError::Unreadable(format!("error class \"{class}\" is unknown")))?,
+            message: column(row, "failure_message")?,
+            hint: column(row, "failure_hint")?,
+            detail: column(row, "failure_detail")?,
+        }),
+    };
+    let binary: String = column(row, "binary")?;
+    let desired: String = column(row, "desired")?;
+    Ok(JobRecord {
+        id: column(row, "id")?,
+        name: column(row, "name")?,
+        query: column(row, "query")?,
+        code: column(row, "code")?,
+        binary: binary.parse().map_err(|error: artifacts::InvalidDigest| StoreError::Unreadable(error.to_string()))?,
+        plan: column(row, "plan")?,
+        desired: if desired == Desired::Running.name() { Desired::Running } else { Desired::Stopped },
+        state: state(&column::<String>(row, "state")?)?,
+        generation: column::<i64>(row, "generation")? as u64,
+        restarts: u32::try_from(column::<i64>(row, "restarts")?).unwrap_or(u32::MAX),
+        failure,
+        created_at: column(row, "created_at")?,
+        updated_at: column(row, "updated_at")?,
+        started_at: column(row, "started_at")?,
+        ended_at: column(row, "ended_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::tests::spec;
+
+    #[tokio::test]
+    async fn a_job_comes_back_as_it_was_stored() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        assert_eq!(store.last_job().await.unwrap(), None);
+        store.insert("one", &spec()).await.unwrap();
+        let failure = Failure {
+            class: ErrorClass::User,
+            message: "division by zero".into(),
+            hint: Some("use NULLIF".into()),
+            detail: None,
+        };
+        store.record("one", JobState::Created, JobState::Scheduling, 1, 0, None).await.unwrap();
+        store.record("one", JobState::Scheduling, JobState::Running, 1, 0, None).await.unwrap();
+        store.record("one", JobState::Running, JobState::Failed, 1, 2, Some(&failure)).await.unwrap();
+        store.desire("one", Desired::Stopped).await.unwrap();
+        store.close().await;
+
+        let store = Store::open(directory.path()).await.unwrap();
+        let job = store.job("one").await.unwrap().unwrap();
+        assert_eq!(job.name, "flights");
+        assert_eq!(job.binary, spec().binary);
+        assert_eq!((job.state, job.generation, job.restarts), (JobState::Failed, 1, 2));
+        assert_eq!(job.failure, Some(failure));
+        assert_eq!(job.desired, Desired::Stopped);
+        assert!(job.started_at.is_some() && job.ended_at.is_some());
+        assert_eq!(store.last_job().await.unwrap().unwrap(), job);
+        let states: Vec<_> = store.transitions("one").await.unwrap().into_iter().map(|step| step.to).collect();
+        assert_eq!(states, [JobState::Scheduling, JobState::Running, JobState::Failed]);
+        assert_eq!(store.end_abandoned().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_job_without_its_controller_has_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        store.insert("one", &spec()).await.unwrap();
+        store.record("one", JobState::Scheduling, JobState::Running, 1, 0, None).await.unwrap();
+        assert_eq!(store.end_abandoned().await.unwrap(), 1);
+        let job = store.job("one").await.unwrap().unwrap();
+        assert_eq!(job.state, JobState::Failed);
+        assert_eq!(job.failure.unwrap().message, "the controller ended while the job was Running");
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 99").execute(&store.pool).await.unwrap();
+        store.close().await;
+        let refused = Store::open(directory.path()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Newer { found: 99, .. }), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at. ".repeat(50)).unwrap();
+        let refused = Store::open(directory.path()).await.unwrap_err();
+        assert!(refused.to_string().starts_with("cannot open the state store"), "{refused}");
+    }
+}

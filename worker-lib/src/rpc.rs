@@ -1,0 +1,274 @@
+//! The worker's side of the conversation with the controller.
+//!
+//! ```text
+//!   worker                         controller
+//!     │ Register ───────────────────▶ │   who am I, which code
+//!     │ ◀─────────────────────  Start │   plan and limits
+//!     │ Started ────────────────────▶ │   all tasks run
+//!     │ Progress ───────────────────▶ │   every PROGRESS_EVERY
+//!     │ ◀──────────────────────  Stop │   perhaps
+//!     │ Progress, Finished │ TaskFailed ▶ │
+//!     │ ◀─────────────────── end of stream │
+//! ```
+//!
+//! One stream for a worker's whole life, opened by the worker. When it breaks, the controller may already have
+//! given the job to somebody else: the worker stops at once, publishes nothing more and says so by its exit code.
+//! A half-open connection is found by HTTP/2 pings.
+//!
+//! All of this runs on a thread of its own, beside the data runtime, so that no amount of data delays a report.
+//! Progress is a picture of the counters, not a log: a report that finds the outbox full is left out.
+//!
+//! Not here: what a job does (`runtime`), processes and arguments (`entry`).
+
+use std::time::Duration;
+
+use protocol::job::JobPlan;
+use protocol::rpc::controller_client::ControllerClient;
+use protocol::rpc::controller_message::Message as FromController;
+use protocol::rpc::worker_message::Message as FromWorker;
+use protocol::rpc::{
+    self, ControllerMessage, Finished, Progress, Register, Start, Started, StopMode, TaskFailed, WorkerMessage,
+};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::error::{ErrorClass, TaskError};
+use crate::runtime::{Ending, Job, Limits, Stop, TaskFailure};
+use crate::stage::Pipeline;
+
+/// Raised when a message changes its meaning; a controller refuses a worker of another version.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
+const CONNECT_MOST: Duration = Duration::from_secs(5);
+/// The controller has just started us, so it is there; but it may be busy.
+const CONNECT_TRIES: u32 = 5;
+const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_MOST: Duration = Duration::from_secs(10);
+/// Longest wait, at the end, for the controller to have heard the last word.
+const GOODBYE_MOST: Duration = Duration::from_secs(5);
+/// Messages on their way to the controller.
+const OUTBOX: usize = 16;
+/// A plan with thousands of columns is still far below this.
+const MESSAGE_BYTES_MOST: usize = 64 << 20;
+
+/// Who this worker is, as the scheduler said on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) controller: String,
+    pub(crate) worker_id: String,
+    pub(crate) job_id: String,
+    pub(crate) generation: u64,
+}
+
+/// How a worker's life ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Finished,
+    /// The controller has been told why.
+    Failed(TaskFailure),
+    /// By order of the controller.
+    Stopped,
+    /// The stream could not be opened, was refused, or broke; why.
+    Lost(String),
+}
+
+/// Lives a worker's life. Tasks run on `data`; everything else on the caller's runtime.
+pub(crate) async fn attach(pipeline: &'static Pipeline, identity: &Identity, data: &Handle) -> Outcome {
+    match Connection::open(pipeline, identity).await {
+        Ok(mut connection) => connection.serve(pipeline, data).await,
+        Err(reason) => Outcome::Lost(reason),
+    }
+}
+
+struct Connection {
+    outbox: mpsc::Sender<WorkerMessage>,
+    inbox: Streaming<ControllerMessage>,
+}
+
+impl Connection {
+    async fn open(pipeline: &Pipeline, identity: &Identity) -> Result<Connection, String> {
+        let channel = connect(&identity.controller).await?;
+        let mut client = ControllerClient::new(channel)
+            .max_decoding_message_size(MESSAGE_BYTES_MOST)
+            .max_encoding_message_size(MESSAGE_BYTES_MOST);
+        let (outbox, messages) = mpsc::channel(OUTBOX);
+        let register = Register {
+            protocol_version: PROTOCOL_VERSION,
+            worker_id: identity.worker_id.clone(),
+            job_id: identity.job_id.clone(),
+            generation: identity.generation,
+            code: pipeline.code.to_owned(),
+            pid: std::process::id(),
+        };
+        // The first message must be under way before the controller has anything to answer.
+        let _ = outbox.try_send(WorkerMessage { message: Some(FromWorker::Register(register)) });
+        match client.attach(ReceiverStream::new(messages)).await {
+            Ok(response) => Ok(Connection { outbox, inbox: response.into_inner() }),
+            Err(status) => Err(format!("the controller at {} refused: {}", identity.controller, status.message())),
+        }
+    }
+
+    async fn serve(&mut self, pipeline: &'static Pipeline, data: &Handle) -> Outcome {
+        let start = loop {
+            match self.receive().await {
+                Ok(FromController::Start(start)) => break start,
+                Ok(FromController::Stop(stop)) if stop.mode() == StopMode::StopGraceful => {
+                    return self.finish(Outcome::Finished).await;
+                }
+                Ok(FromController::Stop(_)) => return Outcome::Stopped,
+                Err(reason) => return Outcome::Lost(reason),
+            }
+        };
+        match start_job(pipeline, &start, data).await {
+            Ok(job) => self.run(job).await,
+            Err(failure) => self.finish(Outcome::Failed(failure)).await,
+        }
+    }
+
+    async fn run(&mut self, job: Job) -> Outcome {
+        let counters = job.counters();
+        let progress = || Progress { tasks: counters.iter().map(|counters| counters.snapshot()).collect() };
+        let stopper = job.stopper();
+        let mut ended = Box::pin(job.wait());
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let _ = self.send(FromWorker::Started(Started {})).await;
+        let outcome = loop {
+            tokio::select! {
+                biased;
+                ended = &mut ended => break match ended {
+                    Ok(Ending::Finished) => Outcome::Finished,
+                    Ok(Ending::Stopped) => Outcome::Stopped,
+                    Err(failure) => Outcome::Failed(failure),
+                },
+                message = self.inbox.message() => match message {
+                    Ok(Some(ControllerMessage { message: Some(FromController::Stop(stop)) })) => {
+                        stopper.stop(match stop.mode() {
+                            StopMode::StopGraceful => Stop::Graceful,
+                            StopMode::StopImmediate => Stop::Immediate,
+                        });
+                    }
+                    Ok(Some(_)) => tracing::warn!("the controller sent a message that means nothing to a running job"),
+                    Ok(None) | Err(_) => {
+                        let reason = message.err().map_or("it closed the stream".into(), |status| status.to_string());
+                        stopper.stop(Stop::Immediate);
+                        let _ = ended.await;
+                        return Outcome::Lost(format!("lost the controller: {reason}"));
+                    }
+                },
+                _ = ticks.tick() => {
+                    let _ = self.outbox.try_send(WorkerMessage { message: Some(FromWorker::Progress(progress())) });
+                }
+            }
+        };
+        let _ = self.send(FromWorker::Progress(progress())).await;
+        self.finish(outcome).await
+    }
+
+    /// Says the last word, and waits until it has been heard.
+    async fn finish(&mut self, outcome: Outcome) -> Outcome {
+        let last = match &outcome {
+            Outcome::Finished => Some(FromWorker::Finished(Finished {})),
+            Outcome::Failed(failure) => Some(FromWorker::TaskFailed(task_failed(failure))),
+            Outcome::Stopped | Outcome::Lost(_) => None,
+        };
+        if let Some(last) = last
+            && self.send(last).await.is_err()
+        {
+            return outcome;
+        }
+        // Closing our half tells the controller that there is no more; its half closes when it has read everything.
+        self.outbox = mpsc::channel(1).0;
+        let heard = async { while let Ok(Some(_)) = self.inbox.message().await {} };
+        if tokio::time::timeout(GOODBYE_MOST, heard).await.is_err() {
+            tracing::warn!("the controller did not close the stream in {GOODBYE_MOST:?}");
+        }
+        outcome
+    }
+
+    async fn receive(&mut self) -> Result<FromController, String> {
+        match self.inbox.message().await {
+            Ok(Some(ControllerMessage { message: Some(message) })) => Ok(message),
+            Ok(Some(_)) => Err("the controller sent an empty message".into()),
+            Ok(None) => Err("the controller closed the stream".into()),
+            Err(status) => Err(format!("lost the controller: {}", status.message())),
+        }
+    }
+
+    /// Waits for room in the outbox, but not for a controller that no longer reads.
+    async fn send(&self, message: FromWorker) -> Result<(), ()> {
+        let sending = self.outbox.send(WorkerMessage { message: Some(message) });
+        match tokio::time::timeout(GOODBYE_MOST, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
+    }
+}
+
+async fn connect(controller: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(controller.to_owned())
+        .map_err(|error| format!("\"{controller}\" is not the URL of a controller: {error}"))?
+        .connect_timeout(CONNECT_MOST)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_MOST)
+        .keep_alive_while_idle(true);
+    let mut tried = 1;
+    loop {
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(channel),
+            Err(error) if tried == CONNECT_TRIES => {
+                return Err(format!("cannot connect to the controller at {controller}: {}", causes(&error)));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(100) * tried).await,
+        }
+        tried += 1;
+    }
+}
+
+/// An error with all that it was caused by; a transport error alone only says that it is one.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+async fn start_job(pipeline: &'static Pipeline, start: &Start, data: &Handle) -> Result<Job, TaskFailure> {
+    let whole = |error| TaskFailure { stage: 0, stage_name: String::new(), task: 0, error };
+    let plan: JobPlan = serde_json::from_str(&start.plan)
+        .map_err(|error| whole(TaskError::fatal(format!("cannot read the job's plan: {error}"))))?;
+    let or = |given: u32, default: usize| if given == 0 { default } else { given as usize };
+    let limits = Limits {
+        batch_rows: or(start.source_batch_rows, Limits::DEFAULT_BATCH_ROWS),
+        // Zero is a linger: rows do not wait.
+        linger: Duration::from_millis(u64::from(start.source_linger_millis)),
+        queue_batches: or(start.queue_batches, Limits::DEFAULT_QUEUE_BATCHES),
+    };
+    let handle = data.clone();
+    data.spawn(async move { Job::start(pipeline, &plan, limits, &handle) })
+        .await
+        .unwrap_or_else(|error| Err(whole(TaskError::fatal(format!("cannot start the job: {error}")))))
+}
+
+fn task_failed(failure: &TaskFailure) -> TaskFailed {
+    TaskFailed {
+        stage: failure.stage as u32,
+        task: failure.task as u32,
+        class: match failure.error.class {
+            ErrorClass::Retryable => rpc::ErrorClass::Retryable,
+            ErrorClass::Fatal => rpc::ErrorClass::Fatal,
+            ErrorClass::User => rpc::ErrorClass::User,
+        }
+        .into(),
+        message: failure.error.message.clone(),
+        hint: failure.error.hint.clone().unwrap_or_default(),
+    }
+}
