@@ -385,8 +385,10 @@ impl JobLoop {
 
     async fn on_register(&mut self, register: rpc::Register, outbound: Outbound) {
         let generation = register.generation;
-        let expected =
-            self.workers.get_mut(&generation).filter(|worker| worker.id == register.worker_id && worker.outbound.is_none());
+        let expected = self
+            .workers
+            .get_mut(&generation)
+            .filter(|worker| worker.id == register.worker_id && worker.outbound.is_none());
         let Some(worker) = expected else {
             // A stranger, or a zombie whose process was given up: it is told to stop and not heard.
             let _ = outbound.try_send(Ok(stop_message(StopMode::Immediate)));
@@ -417,7 +419,12 @@ impl JobLoop {
                 WorkerEvent::Heartbeat
             }
         };
+        let last_word = event == WorkerEvent::Finished;
         self.handle(Event::Worker { generation, event }).await;
+        if last_word && let Some(worker) = self.workers.get_mut(&generation) {
+            // Closes the stream, which tells the worker that it was heard and may go.
+            worker.outbound = None;
+        }
     }
 
     /// One step: decide, store, tell the watchers, act.
@@ -432,7 +439,12 @@ impl JobLoop {
             }
         }
         if changed {
-            tracing::debug!(job_id = self.id, from = before.state.name().name(), to = self.job.state.name().name(), "job");
+            tracing::debug!(
+                job_id = self.id,
+                from = before.state.name().name(),
+                to = self.job.state.name().name(),
+                "job"
+            );
             self.publish(&before);
         }
         for effect in effects {
@@ -442,9 +454,7 @@ impl JobLoop {
 
     async fn record(&self, from: &State) -> Result<(), StoreError> {
         let (state, facts) = (&self.job.state, &self.job.facts);
-        self.store
-            .record(&self.id, from.name(), state.name(), facts.generation, facts.restarts, state.failure())
-            .await
+        self.store.record(&self.id, from.name(), state.name(), facts.generation, facts.restarts, state.failure()).await
     }
 
     /// A generation that is not stored must not be started: after a crash the number would be given out again. All else
@@ -516,7 +526,8 @@ impl JobLoop {
             binary: self.spec.binary,
             controller: self.controller.clone(),
         };
-        self.workers.insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
+        self.workers
+            .insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
         tokio::spawn(watch_worker(self.scheduler.clone(), worker, self.inputs.clone(), killed));
     }
 }

@@ -19,7 +19,8 @@ pub fn mermaid() -> String {
     let mut text = String::from("stateDiagram-v2\n    [*] --> Created\n");
     for ((from, to), labels) in transitions() {
         let labels: Vec<_> = labels.into_iter().collect();
-        writeln!(text, "    {} --> {}: {}", from.name(), to.name(), labels.join(", ")).expect("a string takes all text");
+        writeln!(text, "    {} --> {}: {}", from.name(), to.name(), labels.join(", "))
+            .expect("a string takes all text");
     }
     for state in JobState::ALL.into_iter().filter(|state| state.is_terminal()) {
         writeln!(text, "    {} --> [*]", state.name()).expect("a string takes all text");

@@ -293,7 +293,9 @@ impl Exit {
     /// The failure of a worker that ended without saying so.
     fn unexpected(&self) -> Failure {
         let (class, how) = match (self.signal, self.code) {
-            (Some(signal), _) => (ErrorClass::Retryable, format!("was ended by signal {signal}{}", signal_name(signal))),
+            (Some(signal), _) => {
+                (ErrorClass::Retryable, format!("was ended by signal {signal}{}", signal_name(signal)))
+            }
             (None, Some(code)) => (ErrorClass::Fatal, format!("ended with exit code {code}")),
             (None, None) => (ErrorClass::Retryable, "ended".to_string()),
         };

@@ -12,7 +12,9 @@
 use std::path::{Path, PathBuf};
 
 use artifacts::Digest;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
 
 use crate::job::{ErrorClass, Failure, JobSpec};
@@ -288,8 +290,11 @@ impl Store {
     /// # Errors
     /// When it cannot be read.
     pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, StoreError> {
-        let row =
-            sqlx::query("SELECT * FROM jobs WHERE id = ?").bind(id).fetch_optional(&self.pool).await.map_err(sql("read"))?;
+        let row = sqlx::query("SELECT * FROM jobs WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(sql("read"))?;
         row.as_ref().map(job_record).transpose()
     }
 
@@ -298,11 +303,12 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn transitions(&self, id: &str) -> Result<Vec<Transition>, StoreError> {
-        let rows = sqlx::query("SELECT at, from_state, to_state, generation FROM transitions WHERE job = ? ORDER BY seq")
-            .bind(id)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(sql("read"))?;
+        let rows =
+            sqlx::query("SELECT at, from_state, to_state, generation FROM transitions WHERE job = ? ORDER BY seq")
+                .bind(id)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(sql("read"))?;
         rows.iter()
             .map(|row| {
                 Ok(Transition {
@@ -422,7 +428,8 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_no_database_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at. ".repeat(50)).unwrap();
+        std::fs::write(directory.path().join(FILE), "not a database, but long enough to be looked at. ".repeat(50))
+            .unwrap();
         let refused = Store::open(directory.path()).await.unwrap_err();
         assert!(refused.to_string().starts_with("cannot open the state store"), "{refused}");
     }

@@ -77,10 +77,6 @@ impl Texts {
         Texts { offsets: vec![0], bytes: Vec::new() }
     }
 
-    fn len(&self) -> usize {
-        self.offsets.len() - 1
-    }
-
     /// Ends the value that was appended to `bytes`.
     ///
     /// # Errors
@@ -104,9 +100,9 @@ impl Texts {
     }
 
     fn take(&mut self) -> (OffsetBuffer<i32>, Buffer) {
-        let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(self.offsets.len()));
+        let offsets = renew(&mut self.offsets);
         self.offsets.push(0);
-        let bytes = std::mem::replace(&mut self.bytes, Vec::with_capacity(self.bytes.len()));
+        let bytes = renew(&mut self.bytes);
         (OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes))
     }
 
@@ -388,18 +384,23 @@ impl Column {
     }
 }
 
+/// Takes the values and leaves room for as many again.
+fn renew<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = values.len();
+    std::mem::replace(values, Vec::with_capacity(room))
+}
+
 fn primitive<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
     typed::<T>(values, nulls, T::DATA_TYPE)
 }
 
 /// An array whose type has parameters: a scale, a zone.
 fn typed<T: ArrowPrimitiveType>(values: &mut Vec<T::Native>, nulls: Option<NullBuffer>, ty: DataType) -> ArrayRef {
-    let values = std::mem::replace(values, Vec::with_capacity(values.len()));
-    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls).with_data_type(ty))
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(renew(values)), nulls).with_data_type(ty))
 }
 
 fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
-    let taken = std::mem::replace(offsets, Vec::with_capacity(offsets.len()));
+    let taken = renew(offsets);
     offsets.push(0);
     OffsetBuffer::new(ScalarBuffer::from(taken))
 }
@@ -408,13 +409,6 @@ fn take_offsets(offsets: &mut Vec<i32>) -> OffsetBuffer<i32> {
 pub(crate) fn seal_offsets(offsets: &mut Vec<i32>, len: usize) -> Result<(), String> {
     offsets.push(i32::try_from(len).map_err(|_| "more than 2^31 list items in one batch".to_owned())?);
     Ok(())
-}
-
-impl Texts {
-    /// Number of sealed values.
-    pub(crate) fn sealed(&self) -> usize {
-        self.len()
-    }
 }
 
 fn parse_std<T: std::str::FromStr>(text: &[u8]) -> Option<T> {

@@ -266,7 +266,11 @@ mod tests {
     fn only_constants_give_a_block_too() {
         let kernel = Kernel::new(function::upper, &[Param::utf8("a")], &ScalarType::Utf8).unwrap();
         assert_eq!(&kernel.call(&[], 2).unwrap(), &text(&[Some("A"), Some("A")]));
-        let kernel = Kernel::new(function::op_add, &[Param::int(ScalarType::Int64, 1), Param::int(ScalarType::Int64, 2)], &ScalarType::Int64);
+        let kernel = Kernel::new(
+            function::op_add,
+            &[Param::int(ScalarType::Int64, 1), Param::int(ScalarType::Int64, 2)],
+            &ScalarType::Int64,
+        );
         assert_eq!(kernel.unwrap().call(&[], 3).unwrap().as_primitive::<Int64Type>().values(), &[3, 3, 3]);
         let kernel = Kernel::new(function::now, &[], &ScalarType::TIMESTAMP_NS).unwrap();
         assert_eq!(kernel.call(&[], 4).unwrap().len(), 4);

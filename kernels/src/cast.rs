@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_an_error_or_null() {
         let text: ArrayRef = Arc::new(StringArray::from(vec![Some("12"), Some("x"), None]));
-        let error = kernel(false, ScalarType::Utf8, ScalarType::Int64).call(&[text.clone()], 3).unwrap_err();
+        let error =
+            kernel(false, ScalarType::Utf8, ScalarType::Int64).call(std::slice::from_ref(&text), 3).unwrap_err();
         assert_eq!(error, "cannot cast string 'x' to value of Int64 type");
         let got = kernel(true, ScalarType::Utf8, ScalarType::Int64).call(&[text], 3).unwrap();
         assert_eq!(got.as_primitive::<Int64Type>(), &Int64Array::from(vec![Some(12), None, None]));
@@ -161,10 +162,13 @@ mod tests {
         let member = schema::Field::new("a\"b", ScalarType::Utf8, true);
         let row = ScalarType::Struct(vec![member, schema::Field::new("n", ScalarType::Int64, true)]);
         let list = ScalarType::List(Box::new(row.clone()));
-        let value = Param::list(row.clone(), vec![
-            Param::structure(row.clone(), vec![Param::utf8("x\ny"), Param::int(ScalarType::Int64, 7)]),
-            Param::null(row),
-        ]);
+        let value = Param::list(
+            row.clone(),
+            vec![
+                Param::structure(row.clone(), vec![Param::utf8("x\ny"), Param::int(ScalarType::Int64, 7)]),
+                Param::null(row),
+            ],
+        );
         assert_eq!(value.ty, list);
         let kernel = Kernel::new(function::cast, &[value], &ScalarType::Json).unwrap();
         let got = kernel.call(&[], 1).unwrap();

@@ -31,12 +31,7 @@ pub(crate) fn current_time() -> Arc<ScalarUDF> {
     })
 }
 
-fn clock(
-    name: &'static str,
-    aliases: &[&str],
-    ty: DataType,
-    read: fn(DateTime<Utc>) -> ScalarValue,
-) -> Arc<ScalarUDF> {
+fn clock(name: &'static str, aliases: &[&str], ty: DataType, read: fn(DateTime<Utc>) -> ScalarValue) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Clock {
         name,
         aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),

@@ -136,6 +136,13 @@ functions! {
     overlay => udf(datafusion_functions::core::overlay());
     arrow_typeof => udf(datafusion_functions::core::arrow_typeof());
     named_struct => udf(datafusion_functions::core::named_struct());
+    get_field => udf(datafusion_functions::core::get_field());
+    greatest => udf(datafusion_functions::core::greatest());
+    least => udf(datafusion_functions::core::least());
+    union_extract => udf(datafusion_functions::core::union_extract());
+    union_tag => udf(datafusion_functions::core::union_tag());
+    version => udf(datafusion_functions::core::version());
+    r#struct | row => udf(datafusion_functions::core::r#struct());
     // Date and time.
     date_bin => udf(datafusion_functions::datetime::date_bin());
     date_part | datepart => udf(datafusion_functions::datetime::date_part());

@@ -33,6 +33,9 @@ mod param;
 mod pattern;
 mod represent;
 
+#[cfg(test)]
+mod every_function;
+
 use std::sync::Arc;
 
 use datafusion_expr::ScalarUDF;

@@ -45,25 +45,47 @@ pub(crate) fn multiply(params: &[Param], _: &ScalarType) -> Bound {
 macro_rules! with_integer {
     ($data_type:expr, $ty:ident => $body:expr, $other:expr) => {
         match $data_type {
-            DataType::Int8 => { type $ty = arrow::datatypes::Int8Type; $body }
-            DataType::Int16 => { type $ty = arrow::datatypes::Int16Type; $body }
-            DataType::Int32 => { type $ty = arrow::datatypes::Int32Type; $body }
-            DataType::Int64 => { type $ty = arrow::datatypes::Int64Type; $body }
-            DataType::UInt8 => { type $ty = arrow::datatypes::UInt8Type; $body }
-            DataType::UInt16 => { type $ty = arrow::datatypes::UInt16Type; $body }
-            DataType::UInt32 => { type $ty = arrow::datatypes::UInt32Type; $body }
-            DataType::UInt64 => { type $ty = arrow::datatypes::UInt64Type; $body }
+            DataType::Int8 => {
+                type $ty = arrow::datatypes::Int8Type;
+                $body
+            }
+            DataType::Int16 => {
+                type $ty = arrow::datatypes::Int16Type;
+                $body
+            }
+            DataType::Int32 => {
+                type $ty = arrow::datatypes::Int32Type;
+                $body
+            }
+            DataType::Int64 => {
+                type $ty = arrow::datatypes::Int64Type;
+                $body
+            }
+            DataType::UInt8 => {
+                type $ty = arrow::datatypes::UInt8Type;
+                $body
+            }
+            DataType::UInt16 => {
+                type $ty = arrow::datatypes::UInt16Type;
+                $body
+            }
+            DataType::UInt32 => {
+                type $ty = arrow::datatypes::UInt32Type;
+                $body
+            }
+            DataType::UInt64 => {
+                type $ty = arrow::datatypes::UInt64Type;
+                $body
+            }
             _ => $other,
         }
     };
 }
 
+type Checked<N> = fn(N, N) -> Result<N, ArrowError>;
+
 /// Two integer columns of one type, row by row; null where either is.
-fn integers<T: ArrowPrimitiveType>(
-    args: &[Value],
-    rows: usize,
-    op: fn(T::Native, T::Native) -> Result<T::Native, ArrowError>,
-) -> Result<ArrayRef, String> {
+fn integers<T: ArrowPrimitiveType>(args: &[Value], rows: usize, op: Checked<T::Native>) -> Result<ArrayRef, String> {
     let (left, right) = (args[0].array(rows)?, args[1].array(rows)?);
     let result: Result<PrimitiveArray<T>, _> =
         compute::try_binary(left.as_primitive::<T>(), right.as_primitive::<T>(), op);
@@ -275,8 +297,7 @@ pub(crate) fn canonical_floats(array: &ArrayRef) -> Result<ArrayRef, String> {
             let map = array.as_map();
             let inner = canonical_floats(&(Arc::new(map.entries().clone()) as ArrayRef))?.as_struct().clone();
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
-            MapArray::try_new(Arc::clone(entries), offsets, inner, nulls, *ordered)
-                .map(|map| Arc::new(map) as ArrayRef)
+            MapArray::try_new(Arc::clone(entries), offsets, inner, nulls, *ordered).map(|map| Arc::new(map) as ArrayRef)
         }
         _ => Ok(Arc::clone(array)),
     };
@@ -536,7 +557,7 @@ mod tests {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
         let of = |function| {
             let kernel = Kernel::new(function, &params, &ScalarType::Bool).unwrap();
-            kernel.call(&[column.clone()], 2).unwrap().as_boolean().iter().collect::<Vec<_>>()
+            kernel.call(std::slice::from_ref(&column), 2).unwrap().as_boolean().iter().collect::<Vec<_>>()
         };
         assert_eq!(of(function::op_eq), [None, None]);
         assert_eq!(of(function::op_is_distinct_from), [Some(true), Some(false)]);
@@ -549,7 +570,7 @@ mod tests {
         let of = |function, items: &[Param]| {
             let params = [&[Param::column(ScalarType::Int64, true)], items].concat();
             let kernel = Kernel::new(function, &params, &ScalarType::Bool).unwrap();
-            kernel.call(&[column.clone()], 3).unwrap().as_boolean().iter().collect::<Vec<_>>()
+            kernel.call(std::slice::from_ref(&column), 3).unwrap().as_boolean().iter().collect::<Vec<_>>()
         };
         assert_eq!(of(function::in_list, &[int(1), int(3)]), [Some(true), Some(false), None]);
         let with_null = [int(1), Param::null(ScalarType::Int64)];
@@ -568,7 +589,7 @@ mod tests {
         assert_eq!(got, [Some(9), None, Some(9)]);
         let of = |function, params: &[Param]| {
             let kernel = Kernel::new(function, params, &ScalarType::Int64).unwrap();
-            kernel.call(&[a.clone()], 3).unwrap().as_primitive::<Int64Type>().iter().collect::<Vec<_>>()
+            kernel.call(std::slice::from_ref(&a), 3).unwrap().as_primitive::<Int64Type>().iter().collect::<Vec<_>>()
         };
         assert_eq!(of(function::coalesce, &[column(), Param::int(ScalarType::Int64, 7)]), [Some(1), Some(7), Some(3)]);
         assert_eq!(of(function::nullif, &[column(), Param::int(ScalarType::Int64, 3)]), [Some(1), None, None]);
@@ -601,7 +622,7 @@ mod tests {
             for function in [function::op_lt as fn() -> Function, function::op_eq, function::op_is_distinct_from] {
                 let expected = columns(function, &ScalarType::Float64, &ScalarType::Bool, &[column.clone(), constant.clone()]);
                 let params = [Param::column(ScalarType::Float64, true), Param::float(ScalarType::Float64, at)];
-                let got = Kernel::new(function, &params, &ScalarType::Bool).unwrap().call(&[column.clone()], rows);
+                let got = Kernel::new(function, &params, &ScalarType::Bool).unwrap().call(std::slice::from_ref(&column), rows);
                 prop_assert_eq!(&got.unwrap(), &expected);
             }
         }

@@ -160,10 +160,10 @@ mod tests {
             Param::interval(1, 2, 3),
             Param::list(ScalarType::Utf8, vec![Param::utf8("a"), Param::null(ScalarType::Utf8)]),
             Param::list(ScalarType::Int64, vec![]),
-            Param::structure(window, vec![
-                Param::int(ScalarType::TIMESTAMP_NS, 0),
-                Param::int(ScalarType::TIMESTAMP_NS, 1),
-            ]),
+            Param::structure(
+                window,
+                vec![Param::int(ScalarType::TIMESTAMP_NS, 0), Param::int(ScalarType::TIMESTAMP_NS, 1)],
+            ),
         ];
         for param in params {
             let value = param.constant.unwrap().unwrap();

@@ -188,13 +188,7 @@ fn bind_regex(params: &[Param], flags: Option<&'static str>, negated: bool) -> B
 }
 
 /// Whether each text holds a match of its regular expression.
-fn find(
-    text: &Value,
-    patterns: &Value,
-    flags: Option<&str>,
-    negated: bool,
-    rows: usize,
-) -> Result<ArrayRef, String> {
+fn find(text: &Value, patterns: &Value, flags: Option<&str>, negated: bool, rows: usize) -> Result<ArrayRef, String> {
     let text = text.array(rows)?;
     let text = text.as_string::<i32>();
     let found = match patterns {
@@ -240,7 +234,7 @@ mod tests {
         let with_constant = [&[Param::column(ScalarType::Utf8, true)], &params[..]].concat();
         let column: ArrayRef = Arc::new(StringArray::from(vec![Some(text), None]));
         let kernel = Kernel::new(function, &with_constant, &ScalarType::Bool).unwrap();
-        let got = kernel.call(&[column.clone()], 2).unwrap();
+        let got = kernel.call(std::slice::from_ref(&column), 2).unwrap();
         assert!(got.is_null(1));
         // A column of the same pattern says the same.
         let mut with_column = with_constant;

@@ -36,7 +36,10 @@ fn convert(array: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
             let list = ListArray::try_new(Arc::clone(item), list.offsets().clone(), values, list.nulls().cloned())?;
             Ok(Arc::new(list))
         }
-        (DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item), DataType::List(_)) => {
+        (
+            DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item),
+            DataType::List(_),
+        ) => {
             let plain = cast_with_options(array, &DataType::List(Arc::clone(item)), &STRICT)?;
             convert(&plain, ty)
         }
@@ -51,13 +54,8 @@ fn convert(array: &ArrayRef, ty: &DataType) -> Result<ArrayRef, ArrowError> {
             let map = array.as_map();
             let inner: ArrayRef = Arc::new(map.entries().clone());
             let inner = convert(&inner, entries.data_type())?.as_struct().clone();
-            let map = MapArray::try_new(
-                Arc::clone(entries),
-                map.offsets().clone(),
-                inner,
-                map.nulls().cloned(),
-                *ordered,
-            )?;
+            let map =
+                MapArray::try_new(Arc::clone(entries), map.offsets().clone(), inner, map.nulls().cloned(), *ordered)?;
             Ok(Arc::new(map))
         }
         _ => cast_with_options(array, ty, &STRICT),

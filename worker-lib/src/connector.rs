@@ -15,9 +15,15 @@ use crate::error::TaskError;
 /// The runtime half of a connector. Its options are in `connectors-options`, under the same name.
 pub struct ConnectorDef {
     pub name: &'static str,
-    pub source: Option<fn(SourceContext) -> Result<Box<dyn Source>, TaskError>>,
-    pub sink: Option<fn(SinkContext) -> Result<Box<dyn Sink>, TaskError>>,
+    pub source: Option<NewSource>,
+    pub sink: Option<NewSink>,
 }
+
+/// Opens a source, for one task.
+pub type NewSource = fn(SourceContext) -> Result<Box<dyn Source>, TaskError>;
+
+/// Opens a sink, for one task.
+pub type NewSink = fn(SinkContext) -> Result<Box<dyn Sink>, TaskError>;
 
 /// What a source is given when its task starts.
 pub struct SourceContext {

@@ -287,7 +287,7 @@ fn read_plan(path: &str) -> Result<JobPlan, TaskError> {
 fn info(pipeline: &Pipeline) -> serde_json::Value {
     serde_json::json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "protocol_version": rpc::PROTOCOL_VERSION,
+        "protocol_version": protocol::VERSION,
         "code": pipeline.code,
         "stages": pipeline.stages.iter()
             .map(|stage| serde_json::json!({ "id": stage.id, "name": stage.name }))

@@ -13,8 +13,10 @@
 //! | idle | no | it was silent for longer than the table's `idle_micros`, others must not wait for it |
 //! | ended | no | it has no more rows |
 //!
-//! With nobody left to take part the watermark stays where it is: silence is no promise. Only the end of *all* input
-//! is one, and that is said by whoever sees it ([`END`]), not derived here.
+//! With no live input left, the idle ones that have a watermark decide by their minimum: it then does not matter in
+//! which order they fell silent, and an input that never had rows delays nothing. Beyond that the watermark stays
+//! where it is: silence is no promise. Only the end of *all* input is one, and that is said by whoever sees it
+//! ([`END`]), not derived here.
 //!
 //! Invariants: a combined watermark never goes back, also when an idle input comes back with an older one (its rows
 //! are then late); an input's own watermark never goes back either. Both are property-tested against a naive model.
@@ -84,7 +86,7 @@ impl MinWatermark {
         self.combine()
     }
 
-    /// The input has rows again. This never moves the combined watermark: a minimum over more is not larger.
+    /// The input has rows again. Whatever that means for the combined watermark shows at the next observation.
     pub(crate) fn set_live(&mut self, input: usize) {
         if self.inputs[input].state == Activity::Idle {
             self.inputs[input].state = Activity::Live;
@@ -107,11 +109,12 @@ impl MinWatermark {
     }
 
     fn combine(&mut self) -> Option<i64> {
-        let mut minimum = None;
-        for input in self.inputs.iter().filter(|input| input.state == Activity::Live) {
-            let watermark = input.watermark?;
-            minimum = Some(minimum.map_or(watermark, |least: i64| least.min(watermark)));
-        }
+        let of = |state| self.inputs.iter().filter(move |input| input.state == state).map(|input| input.watermark);
+        // `None` is less than any watermark: a live input without one holds back.
+        let minimum = match self.has_live() {
+            true => of(Activity::Live).min().flatten(),
+            false => of(Activity::Idle).flatten().min(),
+        };
         if minimum > self.combined {
             self.combined = minimum;
             return minimum;
@@ -260,6 +263,16 @@ mod tests {
     }
 
     #[test]
+    fn with_all_idle_the_order_of_falling_silent_does_not_matter_to_one_that_never_had_rows() {
+        for order in [[0, 1], [1, 0]] {
+            let mut watermark = MinWatermark::new(2);
+            assert_eq!(watermark.observe(0, 19), None);
+            let moved: Vec<_> = order.into_iter().filter_map(|input| watermark.set_idle(input)).collect();
+            assert_eq!(moved, [19]);
+        }
+    }
+
+    #[test]
     fn a_silent_partition_is_left_out_then_the_task_is_idle() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
@@ -327,6 +340,7 @@ mod tests {
             let (mut idle, mut ended) = (vec![false; inputs], vec![false; inputs]);
             let mut reached: Option<i64> = None;
             for step in steps {
+                let moves = !matches!(step, Step::Live(_));
                 let moved = match step {
                     Step::Observe(input, watermark) => {
                         seen[input].push(watermark);
@@ -338,8 +352,11 @@ mod tests {
                     Step::End(input) => { ended[input] = true; tested.end(input) }
                 };
                 let live: Vec<_> = (0..inputs).filter(|i| !idle[*i] && !ended[*i]).collect();
-                let expected = if !live.is_empty() && live.iter().all(|i| !seen[*i].is_empty()) {
-                    live.iter().map(|i| *seen[*i].iter().max().unwrap()).min()
+                let reach = |i: &usize| seen[*i].iter().max().copied();
+                let expected = if moves && !live.is_empty() {
+                    live.iter().map(reach).collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().min())
+                } else if moves {
+                    (0..inputs).filter(|i| idle[*i] && !ended[*i]).filter_map(|i| reach(&i)).min()
                 } else {
                     None
                 };

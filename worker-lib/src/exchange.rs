@@ -47,6 +47,7 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::batch::Batch;
 use crate::error::TaskError;
+use crate::keys::hash_columns;
 use crate::metrics::TaskCounters;
 
 /// Batches with fewer rows than this for each destination are worth waiting for more.
@@ -339,15 +340,6 @@ impl HashRouter {
         Ok(parts)
     }
 }
-
-// INTERIM-BEGIN
-fn hash_columns(keys: &[ArrayRef], rows: usize, hashes: &mut Vec<u64>) {
-    let fields = keys.iter().map(|key| arrow::row::SortField::new(key.data_type().clone())).collect();
-    let converter = arrow::row::RowConverter::new(fields).expect("x");
-    let encoded = converter.convert_columns(keys).expect("x");
-    hashes.extend((0..rows).map(|row| xxhash_rust::xxh3::xxh3_64(encoded.row(row).as_ref())));
-}
-// INTERIM-END
 
 /// The task that owns a hash.
 fn destination(hash: u64, destinations: usize) -> u32 {

@@ -16,13 +16,16 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod agg;
 pub mod batch;
 pub mod column;
 pub mod connector;
 pub mod error;
+pub mod keys;
 pub mod scalar;
 pub mod select;
 pub mod stage;
+pub mod window;
 
 mod entry;
 mod event_time;

@@ -39,9 +39,6 @@ use crate::error::{ErrorClass, TaskError};
 use crate::runtime::{Ending, Job, Limits, Stop, TaskFailure};
 use crate::stage::Pipeline;
 
-/// Raised when a message changes its meaning; a controller refuses a worker of another version.
-pub const PROTOCOL_VERSION: u32 = 1;
-
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const CONNECT_MOST: Duration = Duration::from_secs(5);
 /// The controller has just started us, so it is there; but it may be busy.
@@ -97,7 +94,7 @@ impl Connection {
             .max_encoding_message_size(MESSAGE_BYTES_MOST);
         let (outbox, messages) = mpsc::channel(OUTBOX);
         let register = Register {
-            protocol_version: PROTOCOL_VERSION,
+            protocol_version: protocol::VERSION,
             worker_id: identity.worker_id.clone(),
             job_id: identity.job_id.clone(),
             generation: identity.generation,
@@ -113,15 +110,14 @@ impl Connection {
     }
 
     async fn serve(&mut self, pipeline: &'static Pipeline, data: &Handle) -> Outcome {
-        let start = loop {
-            match self.receive().await {
-                Ok(FromController::Start(start)) => break start,
-                Ok(FromController::Stop(stop)) if stop.mode() == StopMode::StopGraceful => {
-                    return self.finish(Outcome::Finished).await;
-                }
-                Ok(FromController::Stop(_)) => return Outcome::Stopped,
-                Err(reason) => return Outcome::Lost(reason),
+        let start = match self.receive().await {
+            Ok(FromController::Start(start)) => start,
+            // There is nothing to end, so any order to stop is carried out.
+            Ok(FromController::Stop(stop)) if stop.mode() == StopMode::StopGraceful => {
+                return self.finish(Outcome::Finished).await;
             }
+            Ok(FromController::Stop(_)) => return Outcome::Stopped,
+            Err(reason) => return Outcome::Lost(reason),
         };
         match start_job(pipeline, &start, data).await {
             Ok(job) => self.run(job).await,
@@ -270,5 +266,187 @@ fn task_failed(failure: &TaskFailure) -> TaskFailed {
         .into(),
         message: failure.error.message.clone(),
         hint: failure.error.hint.clone().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures::future::BoxFuture;
+    use protocol::rpc::Stop as StopMessage;
+    use protocol::rpc::controller_server::{Controller, ControllerServer};
+    use tokio::net::TcpListener;
+    use tokio_stream::StreamExt;
+    use tokio_stream::wrappers::TcpListenerStream;
+    use tonic::{Request, Response, Status};
+
+    use super::*;
+    use crate::runtime::toys;
+
+    type Outbox = mpsc::Sender<Result<ControllerMessage, Status>>;
+    /// A controller's life: what the worker says comes in, what it answers goes out.
+    type Script = fn(Streaming<WorkerMessage>, Outbox) -> BoxFuture<'static, ()>;
+
+    struct Toy {
+        script: Script,
+    }
+
+    #[tonic::async_trait]
+    impl Controller for Toy {
+        type AttachStream = ReceiverStream<Result<ControllerMessage, Status>>;
+
+        async fn attach(
+            &self,
+            request: Request<Streaming<WorkerMessage>>,
+        ) -> Result<Response<Self::AttachStream>, Status> {
+            let (outbox, messages) = mpsc::channel(4);
+            tokio::spawn((self.script)(request.into_inner(), outbox));
+            Ok(Response::new(ReceiverStream::new(messages)))
+        }
+    }
+
+    async fn attach_to(script: Script) -> Outcome {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let controller = format!("http://{}", listener.local_addr().unwrap());
+        let server = tonic::transport::Server::builder()
+            .add_service(ControllerServer::new(Toy { script }))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::spawn(server);
+        let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
+        attach(toys::pipeline(&[]), &identity, &Handle::current()).await
+    }
+
+    async fn say(outbox: &Outbox, message: FromController) {
+        outbox.send(Ok(ControllerMessage { message: Some(message) })).await.unwrap();
+    }
+
+    fn start(plan: &JobPlan) -> FromController {
+        let plan = serde_json::to_string(plan).unwrap();
+        FromController::Start(Start { plan, source_batch_rows: 10, source_linger_millis: 0, queue_batches: 2 })
+    }
+
+    async fn hear(inbox: &mut Streaming<WorkerMessage>) -> Option<FromWorker> {
+        inbox.next().await?.ok()?.message
+    }
+
+    /// What the worker said, in order, without the progress between.
+    async fn hear_all(mut inbox: Streaming<WorkerMessage>) -> Vec<FromWorker> {
+        let mut heard: Vec<FromWorker> = Vec::new();
+        while let Some(message) = hear(&mut inbox).await {
+            if let (FromWorker::Progress(_), Some(FromWorker::Progress(_))) = (&message, heard.last()) {
+                heard.pop();
+            }
+            heard.push(message);
+        }
+        heard
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_runs_from_register_to_finished() {
+        static HEARD: Mutex<Vec<FromWorker>> = Mutex::new(Vec::new());
+        let outcome = attach_to(|mut inbox, outbox| {
+            Box::pin(async move {
+                let register = hear(&mut inbox).await.unwrap();
+                say(&outbox, start(&toys::plan_to_sink("rpc finished", 100, 1))).await;
+                let mut heard = hear_all(inbox).await;
+                heard.insert(0, register);
+                *HEARD.lock().unwrap() = heard;
+            })
+        })
+        .await;
+        assert_eq!(outcome, Outcome::Finished);
+        assert_eq!(toys::rows("rpc finished").len(), 100);
+        let heard = std::mem::take(&mut *HEARD.lock().unwrap());
+        let FromWorker::Register(register) = &heard[0] else { panic!("not {:?}", heard[0]) };
+        assert_eq!((register.job_id.as_str(), register.generation, register.code.as_str()), ("j", 3, toys::CODE));
+        let [FromWorker::Started(_), FromWorker::Progress(progress), FromWorker::Finished(_)] = &heard[1..] else {
+            panic!("not {heard:?}")
+        };
+        assert_eq!(progress.tasks.len(), 2);
+        assert!(progress.tasks.iter().all(|task| task.finished && task.rows_out == 100), "{progress:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_error_is_told_with_its_class_and_place() {
+        static HEARD: Mutex<Vec<FromWorker>> = Mutex::new(Vec::new());
+        let outcome = attach_to(|inbox, outbox| {
+            Box::pin(async move {
+                let mut plan = toys::plan_to_sink("rpc failed", 100, 1);
+                plan.stages[1].sink.as_mut().unwrap().options["fail_after"] = 20.into();
+                say(&outbox, start(&plan)).await;
+                *HEARD.lock().unwrap() = hear_all(inbox).await;
+            })
+        })
+        .await;
+        assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+        let heard = std::mem::take(&mut *HEARD.lock().unwrap());
+        let Some(FromWorker::TaskFailed(failed)) = heard.last() else { panic!("not {heard:?}") };
+        assert_eq!((failed.stage, failed.class()), (1, rpc::ErrorClass::User));
+        assert_eq!(failed.message, "the toy sink is full");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_plan_for_other_code_is_refused() {
+        let outcome = attach_to(|inbox, outbox| {
+            Box::pin(async move {
+                let plan = JobPlan { code: "other".into(), ..toys::plan_to_sink("rpc refused", 1, 1) };
+                say(&outbox, start(&plan)).await;
+                hear_all(inbox).await;
+            })
+        })
+        .await;
+        let Outcome::Failed(failure) = outcome else { panic!("not {outcome:?}") };
+        assert_eq!(failure.error.message, "the plan belongs to code other, this binary was made from code toys");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_graceful_stop_finishes_and_an_immediate_one_does_not() {
+        let outcome = attach_to(|mut inbox, outbox| {
+            Box::pin(async move {
+                say(&outbox, start(&toys::plan_to_sink("rpc graceful", usize::MAX, 1))).await;
+                while !matches!(hear(&mut inbox).await, Some(FromWorker::Started(_))) {}
+                say(&outbox, FromController::Stop(StopMessage { mode: StopMode::StopGraceful.into() })).await;
+                assert!(matches!(hear_all(inbox).await.last(), Some(FromWorker::Finished(_))));
+            })
+        })
+        .await;
+        assert_eq!(outcome, Outcome::Finished);
+        assert!(toys::is_closed("rpc graceful"));
+
+        let outcome = attach_to(|mut inbox, outbox| {
+            Box::pin(async move {
+                say(&outbox, start(&toys::plan_to_sink("rpc immediate", usize::MAX, 1))).await;
+                while !matches!(hear(&mut inbox).await, Some(FromWorker::Started(_))) {}
+                say(&outbox, FromController::Stop(StopMessage { mode: StopMode::StopImmediate.into() })).await;
+                assert!(!matches!(hear_all(inbox).await.last(), Some(FromWorker::Finished(_))));
+            })
+        })
+        .await;
+        assert_eq!(outcome, Outcome::Stopped);
+        assert!(!toys::is_closed("rpc immediate"));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_that_loses_its_controller_publishes_nothing_more() {
+        let outcome = attach_to(|mut inbox, outbox| {
+            Box::pin(async move {
+                say(&outbox, start(&toys::plan_to_sink("rpc lost", usize::MAX, 1))).await;
+                while !matches!(hear(&mut inbox).await, Some(FromWorker::Started(_))) {}
+            })
+        })
+        .await;
+        assert!(matches!(outcome, Outcome::Lost(_)), "{outcome:?}");
+        assert!(!toys::is_closed("rpc lost"));
+    }
+
+    #[tokio::test]
+    async fn no_controller_is_an_outcome() {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let controller = format!("http://127.0.0.1:{port}");
+        let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
+        let outcome = attach(toys::pipeline(&[]), &identity, &Handle::current()).await;
+        let Outcome::Lost(reason) = outcome else { panic!("not {outcome:?}") };
+        assert!(reason.starts_with("cannot connect to the controller at http://127.0.0.1:"), "{reason}");
     }
 }

@@ -29,6 +29,8 @@
 mod task;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod toys;
 
 use std::any::Any;
 use std::collections::HashMap;

@@ -55,7 +55,8 @@ impl Action {
 fn flags(files: &BTreeMap<String, String>, shared: &[String]) -> Vec<String> {
     let bytes: usize = files.iter().filter(|(path, _)| path.ends_with(".rs")).map(|(_, text)| text.len()).sum();
     let units = if bytes <= SINGLE_UNIT_BYTES { 1 } else { 2 };
-    let mut flags: Vec<String> = ["--edition", "2024", "--crate-type", "bin", "--crate-name", CRATE_NAME].map(str::to_owned).into();
+    let mut flags: Vec<String> =
+        ["--edition", "2024", "--crate-type", "bin", "--crate-name", CRATE_NAME].map(str::to_owned).into();
     let codegen = [
         "opt-level=3",
         &format!("codegen-units={units}"),

@@ -88,13 +88,17 @@ impl BuildError {
             BuildError::WorkDir { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 Some("free some space, or set compiler.build-dir to another disk".to_owned())
             }
-            BuildError::WorkDir { .. } => Some("set compiler.build-dir to a directory that you can write to".to_owned()),
-            BuildError::Rejected { log, .. } => {
-                Some(format!("this is a bug in streamwright, not in the query: please report it with {}", log.display()))
+            BuildError::WorkDir { .. } => {
+                Some("set compiler.build-dir to a directory that you can write to".to_owned())
             }
-            BuildError::Link { log, .. } => {
-                Some(format!("install a C compiler (the package gcc or clang); the linker's messages are in {}", log.display()))
-            }
+            BuildError::Rejected { log, .. } => Some(format!(
+                "this is a bug in streamwright, not in the query: please report it with {}",
+                log.display()
+            )),
+            BuildError::Link { log, .. } => Some(format!(
+                "install a C compiler (the package gcc or clang); the linker's messages are in {}",
+                log.display()
+            )),
             BuildError::Killed { log, .. } => {
                 Some(format!("it may have run out of memory; its messages are in {}", log.display()))
             }
@@ -140,10 +144,9 @@ pub async fn build(compiled: &Compiled, options: &BuildOptions) -> Result<Built,
         Some(manifest) => (manifest, true),
         None => make(compiled, &action, options, &mut watch).await?,
     };
-    let binary = manifest.pipeline().ok_or_else(|| StoreError::Missing {
-        digest: action.key,
-        store: options.store.url().to_owned(),
-    })?;
+    let binary = manifest
+        .pipeline()
+        .ok_or_else(|| StoreError::Missing { digest: action.key, store: options.store.url().to_owned() })?;
     let pipeline = PipelineManifest {
         action_key: action.key,
         binary,

@@ -70,9 +70,8 @@ struct CargoBuild {
 pub(crate) fn bundle_of(exe: &Path) -> Result<Bundle, BundleError> {
     let build = CargoBuild::of(exe)?;
     let program = build.output.join(PROGRAM);
-    let identity = FileIdentity::of(&program).map_err(|_| {
-        BundleError::NotFound(format!("\"{}\" has not been built", program.display()))
-    })?;
+    let identity = FileIdentity::of(&program)
+        .map_err(|_| BundleError::NotFound(format!("\"{}\" has not been built", program.display())))?;
     let toolchain = build.output.join("toolchain");
     if let Some(bundle) = open_sealed(&toolchain, &identity) {
         return Ok(bundle);
@@ -111,9 +110,9 @@ impl CargoBuild {
             other => other.to_owned(),
         };
         let workspace = Path::new(MANIFEST_DIR).join("../..");
-        let workspace = workspace.canonicalize().map_err(|_| {
-            BundleError::NotFound(format!("the source tree \"{}\" is gone", workspace.display()))
-        })?;
+        let workspace = workspace
+            .canonicalize()
+            .map_err(|_| BundleError::NotFound(format!("the source tree \"{}\" is gone", workspace.display())))?;
         Ok(CargoBuild { output: output.to_owned(), target_dir: target_dir.to_owned(), cross, profile, workspace })
     }
 
@@ -250,16 +249,21 @@ struct Libraries {
 /// The libraries that generated code can reach: the root packages' and those of everything they depend on. The
 /// planner's are left out.
 fn libraries(metadata: &Metadata, artifacts: &[Artifact]) -> Result<Libraries, String> {
-    let is_root = |name: &str| {
-        ROOT_PACKAGES.contains(&name) || (name.starts_with(CONNECTOR_PREFIX) && name != CONNECTOR_OPTIONS)
-    };
+    let is_root =
+        |name: &str| ROOT_PACKAGES.contains(&name) || (name.starts_with(CONNECTOR_PREFIX) && name != CONNECTOR_OPTIONS);
     let members = metadata.workspace_packages();
-    let roots: Vec<_> = members.iter().filter(|package| is_root(package.name.as_str())).map(|package| &package.id).collect();
+    let roots: Vec<_> =
+        members.iter().filter(|package| is_root(package.name.as_str())).map(|package| &package.id).collect();
     let reachable = closure(metadata, &roots)?;
     let mut found = Libraries { crates: BTreeMap::new(), files: BTreeSet::new() };
     let mut by_target: BTreeMap<(&PackageId, &str), Vec<&Artifact>> = BTreeMap::new();
     for artifact in artifacts.iter().filter(|artifact| reachable.contains(&artifact.package_id)) {
-        if artifact.target.kind.iter().any(|kind| matches!(kind, TargetKind::Lib | TargetKind::RLib | TargetKind::ProcMacro)) {
+        if artifact
+            .target
+            .kind
+            .iter()
+            .any(|kind| matches!(kind, TargetKind::Lib | TargetKind::RLib | TargetKind::ProcMacro))
+        {
             by_target.entry((&artifact.package_id, &artifact.target.name)).or_default().push(artifact);
         }
     }
@@ -307,7 +311,8 @@ fn closure<'a>(metadata: &'a Metadata, roots: &[&'a PackageId]) -> Result<BTreeS
             continue;
         }
         let dependencies = nodes.get(id).map(|node| &node.deps[..]).unwrap_or_default();
-        let normal = dependencies.iter().filter(|dep| dep.dep_kinds.iter().any(|info| info.kind == DependencyKind::Normal));
+        let normal =
+            dependencies.iter().filter(|dep| dep.dep_kinds.iter().any(|info| info.kind == DependencyKind::Normal));
         open.extend(normal.map(|dep| &dep.pkg));
     }
     Ok(reachable)
@@ -315,9 +320,7 @@ fn closure<'a>(metadata: &'a Metadata, roots: &[&'a PackageId]) -> Result<BTreeS
 
 fn link(from: &Path, directory: &Path) -> Result<PathBuf, BundleError> {
     let to = directory.join(from.file_name().unwrap_or_default());
-    fs::hard_link(from, &to)
-        .or_else(|_| fs::copy(from, &to).map(|_| ()))
-        .map_err(BundleError::io("write", &to))?;
+    fs::hard_link(from, &to).or_else(|_| fs::copy(from, &to).map(|_| ())).map_err(BundleError::io("write", &to))?;
     Ok(to)
 }
 

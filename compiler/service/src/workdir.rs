@@ -32,7 +32,7 @@ pub(crate) struct WorkDir {
 impl WorkDir {
     /// Waits for the lock of an action, then makes an empty directory. `on_wait` is called once if another process
     /// has it. May be dropped at any await.
-    pub(crate) async fn acquire(build_dir: &Path, key: &Digest, on_wait: &dyn Fn()) -> io::Result<WorkDir> {
+    pub(crate) async fn acquire(build_dir: &Path, key: &Digest, on_wait: &(dyn Fn() + Sync)) -> io::Result<WorkDir> {
         fs::create_dir_all(build_dir)?;
         let lock_path = build_dir.join(format!("{key}.lock"));
         let mut waited = false;

@@ -176,3 +176,13 @@ impl TableSource for RelationSource {
         self.plan.as_ref().map(Cow::Borrowed)
     }
 }
+
+/// The connector of that name.
+pub(crate) fn find_connector(name: &str) -> Option<&'static dyn Connector> {
+    // Unit tests have connectors of their own, whose options and columns do not change under them.
+    #[cfg(test)]
+    if let Some(connector) = crate::tests::connector(name) {
+        return Some(connector);
+    }
+    connectors_options::find(name)
+}

@@ -415,7 +415,7 @@ impl ExprCheck<'_, '_> {
                 self.check.unsupported(span, "ANY and ALL comparison", "use array_has or IN (...)");
             }
             Expr::Lambda(_) => self.check.unsupported(span, "a lambda", ""),
-            Expr::Prior(_) | Expr::ConnectByRoot(_) => self.check.unsupported(span, "CONNECT BY", ""),
+            Expr::Prior(_) => self.check.unsupported(span, "CONNECT BY", ""),
             Expr::MatchAgainst { .. } => self.check.unsupported(span, "MATCH AGAINST", ""),
             Expr::OuterJoin(_) => self.check.unsupported(span, "(+)", ""),
             Expr::Value(value) if matches!(value.value, Value::Placeholder(_)) => {

@@ -11,7 +11,7 @@ use schema::{EVENT_TIME, Field, ScalarType, Schema};
 use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Value};
 
 use crate::bind::SqlOptions;
-use crate::catalog::{Catalog, Column, Direction, Origin, Relation, RelationSource, Table, qualified};
+use crate::catalog::{Catalog, Column, Direction, Origin, Relation, RelationSource, Table, find_connector, qualified};
 use crate::check::{Check, Place, function_name};
 use crate::context::{Context, parser_options};
 use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, span_of};
@@ -134,7 +134,7 @@ impl Define<'_> {
 
     fn connected(mut self, name: &str) -> Option<Relation> {
         let value_span = self.option("connector").and_then(|option| option.value_span);
-        let Some(connector) = connectors_options::find(name) else {
+        let Some(connector) = find_connector(name) else {
             let names = CONNECTORS.iter().map(|connector| connector.name());
             let hint = did_you_mean(name, names.clone())
                 .unwrap_or_else(|| format!("connectors are {}", names.collect::<Vec<_>>().join(", ")));

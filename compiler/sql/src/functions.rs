@@ -76,7 +76,6 @@ impl Registry {
             Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
             Arc::new(datafusion_functions::datetime::planner::DatetimeFunctionPlanner),
             Arc::new(datafusion_functions::unicode::planner::UnicodeFunctionPlanner),
-            Arc::new(datafusion_functions::planner::UserDefinedFunctionPlanner),
             Arc::new(datafusion_functions_aggregate::planner::AggregateFunctionPlanner),
         ];
         Registry { scalars, aggregates, unsupported_aggregates, unsupported_window_functions, planners }

@@ -1,0 +1,43 @@
+//! SQL to a plan: the passes parse, bind, rules and lower.
+//!
+//! ```text
+//!  text ── parse ──▶ Script ── bind ──▶ Bound ── optimize ──▶ Bound ── lower ──▶ compiler_ir::Plan
+//! ```
+//!
+//! DataFusion binds names and types and rewrites the logical plan; nothing behind this crate knows of it. What the
+//! user got wrong comes back as [`Diagnostic`]s with places in the text, all that a pass can find.
+//!
+//! Invariants: no text makes a pass panic; what [`lower()`] returns holds by the IR's verifier.
+//!
+//! Not here: placement, code generation, rendering of diagnostics, files.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod diagnostic;
+
+mod parse;
+mod dialect;
+
+mod bind;
+mod catalog;
+mod check;
+mod context;
+mod define;
+mod functions;
+mod names;
+mod translate;
+mod types;
+
+mod rules;
+mod window;
+
+mod lower;
+
+mod stack;
+
+#[cfg(test)]
+mod tests;
+
+pub use bind::{Bound, SqlOptions, bind, optimize};
+pub use diagnostic::{Diagnostic, Position, Severity, Span};
+pub use lower::lower;
+pub use parse::{MAX_DEPTH, Script, parse};

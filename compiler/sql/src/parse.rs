@@ -179,7 +179,7 @@ impl Reader<'_> {
         for _ in 0..skip {
             self.parser.advance_token();
         }
-        self.parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        let _ = self.parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = self.parser.parse_object_name(false)?;
         let mut table = CreateTable {
             name: single(&name).ok_or_else(|| self.error_here("Expected: a table name without a schema"))?,

@@ -67,7 +67,7 @@ fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> R
 /// Evaluates an expression that reads no column.
 pub(crate) fn simplify_constant(expr: Expr) -> Result<Expr> {
     let schema = Arc::new(DFSchema::empty());
-    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(&schema)).build());
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
     let expr = simplifier.coerce(expr, &schema)?;
     simplifier.simplify(expr)
 }

@@ -98,3 +98,25 @@ fn decimal(info: &ExactNumberInfo) -> Result<ScalarType, String> {
         _ => Err(format!("type DECIMAL({precision},{scale}) is not supported; precision goes to 38, scale from 0 to it")),
     }
 }
+
+/// Whether INSERT converts a value by itself: between numbers, to text, to another precision; not out of text.
+pub(crate) fn assignable(from: &ScalarType, to: &ScalarType) -> bool {
+    use ScalarType::{Binary, Date, Decimal, Duration, Interval, Json, List, Null, Struct, Time, Timestamp, Utf8};
+    let number = |ty: &ScalarType| ty.is_integer() || ty.is_float() || matches!(ty, Decimal { .. });
+    match (from, to) {
+        (from, to) if from == to => true,
+        (Null, _) => true,
+        (from, to) if number(from) && number(to) => true,
+        (Struct(_) | List(_) | ScalarType::Map { .. } | Interval | Binary, Utf8 | Json) => false,
+        (from, Utf8) if !matches!(from, Duration { .. }) => true,
+        (Utf8, Json) => true,
+        (Timestamp { zone: a, .. }, Timestamp { zone: b, .. }) => a == b,
+        (Date, Timestamp { .. }) | (Timestamp { .. }, Date) | (Timestamp { .. }, Time) => true,
+        (Duration { .. }, Duration { .. }) => true,
+        (List(from), List(to)) => assignable(from, to),
+        (Struct(from), Struct(to)) => {
+            from.len() == to.len() && from.iter().zip(to).all(|(a, b)| a.name == b.name && assignable(&a.ty, &b.ty))
+        }
+        _ => false,
+    }
+}

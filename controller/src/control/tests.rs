@@ -54,7 +54,8 @@ impl Hands {
     /// Waits for the start of a generation.
     async fn worker(&self, generation: u64) -> (StartWorker, mpsc::Sender<Exit>) {
         loop {
-            let found = self.started.lock().unwrap().iter().find(|(worker, _)| worker.generation == generation).cloned();
+            let found =
+                self.started.lock().unwrap().iter().find(|(worker, _)| worker.generation == generation).cloned();
             match found {
                 Some(found) => return found,
                 None => tokio::time::sleep(Duration::from_millis(2)).await,
@@ -82,7 +83,8 @@ impl Attached {
         register(&mut message);
         let (say, said) = mpsc::channel(16);
         say.send(rpc::WorkerMessage { message: Some(Message::Register(message)) }).await.unwrap();
-        let mut client = ControllerClient::connect(worker.controller.clone()).await.unwrap();
+        let endpoint = tonic::transport::Endpoint::from_shared(worker.controller.clone()).unwrap();
+        let mut client = ControllerClient::new(endpoint.connect().await.unwrap());
         let hear = client.attach(ReceiverStream::new(said)).await?.into_inner();
         Ok(Attached { say, hear })
     }
@@ -93,6 +95,12 @@ impl Attached {
 
     async fn hear(&mut self) -> Option<FromController> {
         self.hear.message().await.ok().flatten().and_then(|message| message.message)
+    }
+
+    /// Ends as a worker does: it says no more, and goes when the controller has heard everything.
+    async fn leave(mut self) {
+        drop(self.say);
+        while let Ok(Some(_)) = self.hear.message().await {}
     }
 
     async fn hears_stop(&mut self) -> rpc::StopMode {
@@ -124,11 +132,7 @@ async fn bench(allowed_restarts: u32) -> Bench {
     Bench { controller: Controller::start(options).await.unwrap(), directory, hands }
 }
 
-fn options(
-    directory: &tempfile::TempDir,
-    policy: Policy,
-    scheduler: Option<Arc<dyn Scheduler>>,
-) -> ControllerOptions {
+fn options(directory: &tempfile::TempDir, policy: Policy, scheduler: Option<Arc<dyn Scheduler>>) -> ControllerOptions {
     ControllerOptions {
         state_dir: directory.path().join("state"),
         artifacts: Artifacts::open(directory.path().join("artifacts").to_str().unwrap()).unwrap(),
@@ -162,7 +166,7 @@ async fn a_job_runs_reports_and_finishes() {
     // The process may be seen to end before its last words are read: they count all the same.
     exit.send(exited(0)).await.unwrap();
     attached.say(Message::Finished(rpc::Finished {})).await;
-    drop(attached);
+    attached.leave().await;
     let status = job.ended().await;
     assert_eq!((status.state, status.generation), (JobState::Finished, 1));
     assert_eq!(status.progress[0].rows_out, 42);
@@ -192,7 +196,7 @@ async fn a_failed_task_fails_the_job_with_its_words() {
         }))
         .await;
     assert_eq!(attached.hears_stop().await, rpc::StopMode::StopImmediate);
-    drop(attached);
+    attached.leave().await;
     exit.send(exited(1)).await.unwrap();
     let status = job.ended().await;
     assert_eq!(status.state, JobState::Failed);
@@ -208,7 +212,8 @@ async fn an_older_generation_is_told_to_stop_and_not_heard() {
     let (first, _never_exits) = hands.worker(1).await;
     let mut zombie = Attached::new(&first, |_| {}).await.unwrap();
     zombie.say(Message::Started(rpc::Started {})).await;
-    let broken = rpc::TaskFailed { class: rpc::ErrorClass::Retryable.into(), message: "reset".into(), ..Default::default() };
+    let broken =
+        rpc::TaskFailed { class: rpc::ErrorClass::Retryable.into(), message: "reset".into(), ..Default::default() };
     zombie.say(Message::TaskFailed(broken)).await;
 
     let (second, exit) = hands.worker(2).await;
@@ -216,12 +221,18 @@ async fn an_older_generation_is_told_to_stop_and_not_heard() {
     attached.say(Message::Started(rpc::Started {})).await;
     reaches(&job, JobState::Running).await;
     zombie.say(Message::Finished(rpc::Finished {})).await;
-    zombie.say(Message::Progress(rpc::Progress { tasks: vec![rpc::TaskProgress { rows_out: 666, ..Default::default() }] })).await;
+    zombie
+        .say(Message::Progress(rpc::Progress {
+            tasks: vec![rpc::TaskProgress { rows_out: 666, ..Default::default() }],
+        }))
+        .await;
     assert_eq!(zombie.hears_stop().await, rpc::StopMode::StopImmediate);
 
-    attached.say(Message::Progress(rpc::Progress { tasks: vec![rpc::TaskProgress { rows_out: 7, ..Default::default() }] })).await;
+    attached
+        .say(Message::Progress(rpc::Progress { tasks: vec![rpc::TaskProgress { rows_out: 7, ..Default::default() }] }))
+        .await;
     attached.say(Message::Finished(rpc::Finished {})).await;
-    drop(attached);
+    attached.leave().await;
     exit.send(exited(0)).await.unwrap();
     let status = job.ended().await;
     assert_eq!((status.state, status.generation), (JobState::Finished, 2));
@@ -241,10 +252,13 @@ async fn a_stranger_is_told_to_stop_and_wrong_sources_fail_the_job() {
 
     let attached = Attached::new(&worker, |register| register.code = "other".into()).await.unwrap();
     reaches(&job, JobState::Failing).await;
-    drop(attached);
+    attached.leave().await;
     exit.send(exited(1)).await.unwrap();
     let failure = job.ended().await.failure.unwrap();
-    assert_eq!((failure.class, failure.message.as_str()), (ErrorClass::Fatal, "the binary was made from sources other, the plan from c0de"));
+    assert_eq!(
+        (failure.class, failure.message.as_str()),
+        (ErrorClass::Fatal, "the binary was made from sources other, the plan from c0de")
+    );
 }
 
 #[tokio::test]
@@ -269,7 +283,7 @@ async fn a_stop_drains_the_worker_and_is_stored() {
     job.stop(StopMode::Graceful).await;
     assert_eq!(attached.hears_stop().await, rpc::StopMode::StopGraceful);
     attached.say(Message::Finished(rpc::Finished {})).await;
-    drop(attached);
+    attached.leave().await;
     exit.send(exited(0)).await.unwrap();
     assert_eq!(job.ended().await.state, JobState::Stopped);
     let record = controller.last_job().await.unwrap().unwrap();

@@ -70,7 +70,8 @@ fn drain(deadline: Time, facts: &mut Facts, event: &Event, now: Now) -> Next {
             Next::go(State::Stopping(Stopping { phase }), effects)
         }
         Event::Tick if now.time >= deadline => {
-            let message = format!("the job did not stop within {:?}; rows in flight were dropped", facts.policy.stop_timeout);
+            let message =
+                format!("the job did not stop within {:?}; rows in flight were dropped", facts.policy.stop_timeout);
             Failing::enter(facts, Failure::new(ErrorClass::Retryable, message), Worker::Alive, now)
         }
         Event::Worker { event, .. } => match event {

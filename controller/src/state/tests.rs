@@ -49,8 +49,11 @@ fn any_event() -> impl Strategy<Value = Event> {
         any_failure().prop_map(WorkerEvent::TaskFailed),
         Just(WorkerEvent::Finished),
         Just(WorkerEvent::Disconnected),
-        (any::<Option<i32>>(), any::<Option<i32>>())
-            .prop_map(|(code, signal)| WorkerEvent::Exited(Exit { code, signal, stderr: String::new() })),
+        (any::<Option<i32>>(), any::<Option<i32>>()).prop_map(|(code, signal)| WorkerEvent::Exited(Exit {
+            code,
+            signal,
+            stderr: String::new()
+        })),
     ];
     prop_oneof![
         2 => Just(Event::Start),
@@ -292,17 +295,13 @@ fn a_graceful_stop_drains_and_a_second_one_does_not_wait() {
         job
     };
     let mut drained = running.clone();
-    let (states, _) = play(
-        &mut drained,
-        &[Event::Stop(StopMode::Graceful), worker(1, WorkerEvent::Finished), worker(1, exit(0))],
-    );
+    let (states, _) =
+        play(&mut drained, &[Event::Stop(StopMode::Graceful), worker(1, WorkerEvent::Finished), worker(1, exit(0))]);
     assert_eq!(states, [JobState::Stopping, JobState::Stopping, JobState::Stopped]);
 
     let mut cut = running.clone();
-    let (states, effects) = play(
-        &mut cut,
-        &[Event::Stop(StopMode::Graceful), Event::Stop(StopMode::Immediate), worker(1, exit(1))],
-    );
+    let (states, effects) =
+        play(&mut cut, &[Event::Stop(StopMode::Graceful), Event::Stop(StopMode::Immediate), worker(1, exit(1))]);
     assert_eq!(states, [JobState::Stopping, JobState::Stopping, JobState::Stopped]);
     assert_eq!(effects[1], Effect::SendStop { generation: 1, mode: StopMode::Immediate });
 

@@ -10,7 +10,7 @@
 //!
 //! Slices, unions, filters and functions are not supported, and said so when the path is parsed.
 
-use crate::json::scan::{elements, find, members, says, Step};
+use crate::json::scan::{Step, elements, find, members, says};
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq)]
@@ -83,7 +83,9 @@ impl JsonPath {
 impl Segment {
     fn apply<'a>(&self, value: &'a str, out: &mut Vec<&'a str>) {
         match &self.select {
-            Select::Name(name) if !self.descend => out.extend(find(value, &[Step::Name(Cow::Borrowed(name))]).filter(|_| value.starts_with('{'))),
+            Select::Name(name) if !self.descend => {
+                out.extend(find(value, &[Step::Name(Cow::Borrowed(name))]).filter(|_| value.starts_with('{')))
+            }
             Select::Index(index) => out.extend(find(value, &[Step::Index(*index)])),
             _ => {}
         }

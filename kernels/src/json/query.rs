@@ -155,14 +155,17 @@ mod tests {
         let rows = vec![Some(r#"{"a": [{"b": "x"}, {"b": 2}]}"#), Some("{}"), Some("oops"), None];
         let column: ArrayRef = Arc::new(StringArray::from(rows));
         let params = [Param::column(ScalarType::Json, true), Param::utf8("$.a[*].b")];
-        let of = |function, ret: ScalarType| Kernel::new(function, &params, &ret).unwrap().call(&[column.clone()], 4);
+        let of = |function, ret: ScalarType| {
+            Kernel::new(function, &params, &ret).unwrap().call(std::slice::from_ref(&column), 4)
+        };
         let first = of(function::get_first_json_object, ScalarType::Utf8).unwrap();
         assert_eq!(first.as_string::<i32>(), &StringArray::from(vec![Some("\"x\""), None, None, None]));
         let said = of(function::extract_json_string, ScalarType::Utf8).unwrap();
         assert_eq!(said.as_string::<i32>(), &StringArray::from(vec![Some("x"), None, None, None]));
         let all = of(function::extract_json, ScalarType::List(Box::new(ScalarType::Utf8))).unwrap();
         let all = all.as_list::<i32>();
-        let texts = |row: usize| all.value(row).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
+        let texts =
+            |row: usize| all.value(row).as_string::<i32>().iter().flatten().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(texts(0), ["\"x\"", "2"]);
         assert!(texts(1).is_empty() && all.is_valid(2) && all.is_null(3));
     }

@@ -1,0 +1,249 @@
+//! Whole jobs of toys, in this process.
+
+use std::collections::HashMap;
+
+use serde_json::json;
+
+use super::toys::*;
+use super::*;
+use crate::error::ErrorClass;
+
+fn start(pipeline: &'static Pipeline, plan: &JobPlan, limits: Limits) -> Result<Job, TaskFailure> {
+    Job::start(pipeline, plan, limits, &Handle::current())
+}
+
+async fn run(pipeline: &'static Pipeline, plan: &JobPlan) -> Result<Ending, TaskFailure> {
+    start(pipeline, plan, Limits { batch_rows: 10, ..Limits::default() })?.wait().await
+}
+
+/// source ─▶ modulo ─[hash]─▶ counts ─▶ sink
+fn counting(name: &str, parallelism: usize, options: serde_json::Value) -> JobPlan {
+    let mut from = stage(0, parallelism, true);
+    from.source = Some(source(options, false));
+    let mut to = stage(1, parallelism, true);
+    to.sink = Some(sink(name));
+    plan(vec![from, to], &[(0, 1, ExchangePlan::Hash(vec![0]))])
+}
+
+fn counting_pipeline() -> &'static Pipeline {
+    pipeline(&[(0, || Box::new(Modulo)), (1, || Box::<Counts>::default())])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_meet_in_one_task_and_no_row_is_lost_at_any_parallelism() {
+    for parallelism in [1, 3] {
+        let name = format!("counting at {parallelism}");
+        let options = json!({ "rows": 3_000 / parallelism });
+        assert_eq!(run(counting_pipeline(), &counting(&name, parallelism, options)).await, Ok(Ending::Finished));
+        // A key that had come to two tasks would show twice.
+        let counts: HashMap<i64, i64> = rows(&name).into_iter().collect();
+        assert_eq!((counts.len(), rows(&name).len()), (7, 7));
+        assert_eq!(counts.values().sum::<i64>(), 3_000);
+        assert!(is_closed(&name));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fan_out_gives_every_edge_all_rows_and_gather_brings_them_together() {
+    let mut from = stage(0, 3, false);
+    from.source = Some(source(json!({ "rows": 50 }), false));
+    let mut all = stage(1, 1, false);
+    all.sink = Some(sink("gathered"));
+    let mut each = stage(2, 3, false);
+    each.sink = Some(sink("forwarded"));
+    let plan = plan(vec![from, all, each], &[(0, 1, ExchangePlan::Gather), (0, 2, ExchangePlan::Forward)]);
+    assert_eq!(run(pipeline(&[]), &plan).await, Ok(Ending::Finished));
+    let sorted = |name| {
+        let mut rows = rows(name);
+        rows.sort_unstable();
+        rows
+    };
+    assert_eq!(sorted("gathered").len(), 150);
+    assert_eq!(sorted("gathered"), sorted("forwarded"));
+}
+
+/// source ─▶ times ─[gather]─▶ watermarks ─▶ sink
+fn watermarks(name: &str, options: serde_json::Value, parallelism: usize) -> JobPlan {
+    let mut from = stage(0, parallelism, true);
+    from.source = Some(source(options, true));
+    let mut to = stage(1, 1, true);
+    to.sink = Some(sink(name));
+    plan(vec![from, to], &[(0, 1, ExchangePlan::Gather)])
+}
+
+fn watermark_pipeline() -> &'static Pipeline {
+    pipeline(&[(0, || Box::new(Times)), (1, || Box::<Watermarks>::default())])
+}
+
+fn last_watermark(name: &str) -> Option<i64> {
+    rows(name).last().map(|(watermark, _)| *watermark)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_source_task_gives_each_watermark_behind_its_rows_then_the_end() {
+    let plan = watermarks("watermarks of one", json!({ "rows": 30 }), 1);
+    assert_eq!(run(watermark_pipeline(), &plan).await, Ok(Ending::Finished));
+    // Each stands behind exactly the rows that it was derived from. The third may be merged with the end.
+    let mut seen = rows("watermarks of one");
+    assert_eq!(seen.pop(), Some((i64::MAX, 30)));
+    assert_eq!(seen[..2], [(9, 10), (19, 20)]);
+    assert!(matches!(seen[2..], [] | [(29, 30)]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_slowest_task_decides_until_it_is_told_to_stop() {
+    let plan = watermarks("slowest", json!({ "rows": [20, 20], "step": [1, 100], "hang": true }), 2);
+    let job = start(watermark_pipeline(), &plan, Limits { batch_rows: 10, ..Limits::default() }).unwrap();
+    wait_until(|| last_watermark("slowest") == Some(19)).await;
+    job.stopper().stop(Stop::Graceful);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    let seen: Vec<i64> = rows("slowest").into_iter().map(|(watermark, _)| watermark).collect();
+    assert!(seen.is_sorted(), "{seen:?}");
+    assert_eq!(seen.last(), Some(&i64::MAX));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_has_ended_holds_nobody_back() {
+    let plan = watermarks("ended", json!({ "rows": [20, 0, 0], "hang": [true, false, false] }), 3);
+    let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
+    wait_until(|| last_watermark("ended") == Some(19)).await;
+    job.stopper().stop(Stop::Immediate);
+    assert_eq!(job.wait().await, Ok(Ending::Stopped));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_task_holds_others_back_unless_it_may_be_idle() {
+    let options = json!({ "rows": [20, 0], "hang": true });
+    let mut plan = watermarks("idle", options.clone(), 2);
+    plan.stages[0].source.as_mut().unwrap().idle_micros = Some(1_000);
+    let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
+    wait_until(|| last_watermark("idle") == Some(19)).await;
+    job.stopper().stop(Stop::Immediate);
+    assert_eq!(job.wait().await, Ok(Ending::Stopped));
+
+    let plan = watermarks("silent", options, 2);
+    let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
+    let counters = job.counters();
+    wait_until(|| counters[2].snapshot().rows_in == 20).await;
+    job.stopper().stop(Stop::Graceful);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    // Only the end moved it (that of one task lets the other's watermark through before its own end).
+    assert_eq!(last_watermark("silent"), Some(i64::MAX));
+    assert_eq!(counters[0].snapshot().watermark, Some(19));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_sink_stops_the_source_after_a_full_queue() {
+    let mut plan = plan_to_sink("slow", 1_000, 1);
+    plan.stages[1].sink.as_mut().unwrap().options["gate"] = true.into();
+    let job = start(pipeline(&[]), &plan, Limits { batch_rows: 10, queue_batches: 3, ..Limits::default() }).unwrap();
+    let counters = job.counters();
+    wait_until(|| counters[0].snapshot().blocked_nanos > 0).await;
+    for written in 1..=20u64 {
+        GATE.add_permits(1);
+        wait_until(|| rows("slow").len() as u64 == written * 10).await;
+        // Written, one in the sink's hands, three queued, one that the source holds.
+        assert!(counters[0].snapshot().batches_out <= written + 1 + 3 + 1);
+    }
+    GATE.add_permits(1_000);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert_eq!(rows("slow").len(), 1_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_ends_the_job_and_cancels_the_others() {
+    let mut plan = plan_to_sink("failing", usize::MAX, 3);
+    plan.stages[1].sink.as_mut().unwrap().options["fail_after"] = 35.into();
+    let failed = run(pipeline(&[]), &plan).await.unwrap_err();
+    assert_eq!((failed.stage, failed.error.class), (1, ErrorClass::User));
+    assert_eq!(failed.to_string(), format!("stage \"stage_1\", task {}: the toy sink is full", failed.task));
+    assert!(!is_closed("failing"), "nothing of a failed job is published");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_is_a_fatal_error_of_its_task() {
+    let mut plan = counting("panicking", 2, json!({ "rows": usize::MAX }));
+    plan.edges[0].exchange = ExchangePlan::Forward;
+    let failed = run(pipeline(&[(0, || Box::new(Modulo)), (1, || Box::new(Panics))]), &plan).await.unwrap_err();
+    assert_eq!((failed.stage, failed.error.class), (1, ErrorClass::Fatal));
+    assert_eq!(failed.error.message, "the task panicked: the toy is broken");
+
+    let failed = run(pipeline(&[(0, || Box::new(Modulo)), (1, || panic!("no stage"))]), &plan).await.unwrap_err();
+    assert_eq!((failed.stage, failed.error.message.as_str()), (1, "the task panicked: no stage"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_stop_flushes_and_publishes_what_was_read() {
+    let job = start(counting_pipeline(), &counting("graceful", 2, json!({ "rows": usize::MAX })), Limits::default());
+    let job = job.unwrap();
+    let counters = job.counters();
+    wait_until(|| counters.iter().all(|task| task.snapshot().rows_in > 0)).await;
+    job.stopper().stop(Stop::Graceful);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    let read: u64 = counters[..2].iter().map(|task| task.snapshot().rows_in).sum();
+    assert_eq!(rows("graceful").iter().map(|(_, count)| *count as u64).sum::<u64>(), read);
+    assert!(is_closed("graceful"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_immediate_stop_publishes_nothing() {
+    let job = start(counting_pipeline(), &counting("immediate", 2, json!({ "rows": usize::MAX })), Limits::default());
+    let job = job.unwrap();
+    let counters = job.counters();
+    wait_until(|| counters[0].snapshot().rows_in > 0).await;
+    job.stopper().stop(Stop::Immediate);
+    job.stopper().stop(Stop::Graceful);
+    assert_eq!(job.wait().await, Ok(Ending::Stopped));
+    assert_eq!(rows("immediate"), []);
+    assert!(!is_closed("immediate"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_without_a_reader_ends_the_job_in_good_order() {
+    let mut plan = plan_to_sink("closed pipe", usize::MAX, 1);
+    plan.stages[1].sink.as_mut().unwrap().options["close_after"] = 30.into();
+    assert_eq!(run(pipeline(&[]), &plan).await, Ok(Ending::Finished));
+    assert_eq!(rows("closed pipe").len(), 40, "none after the batch that found it closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn busy_sources_leave_the_only_thread_to_others() {
+    let plan = plan_to_sink("fair", usize::MAX, 2);
+    let job = start(pipeline(&[]), &plan, Limits { queue_batches: 1_000_000, ..Limits::default() }).unwrap();
+    let counters = job.counters();
+    wait_until(|| counters.iter().all(|task| task.snapshot().rows_in > 0)).await;
+    job.stopper().stop(Stop::Immediate);
+    assert_eq!(job.wait().await, Ok(Ending::Stopped));
+}
+
+#[tokio::test]
+async fn a_plan_that_does_not_fit_is_refused_before_anything_runs() {
+    let good = plan_to_sink("unfit", 1, 2);
+    let refusal = |change: fn(&mut JobPlan)| {
+        let mut plan = good.clone();
+        change(&mut plan);
+        start(pipeline(&[]), &plan, Limits::default()).err().map(|failure| failure.error.message).unwrap_or_default()
+    };
+    assert_eq!(
+        refusal(|plan| plan.code = "x".into()),
+        "the plan belongs to code x, this binary was made from code toys"
+    );
+    assert_eq!(refusal(|plan| plan.stages[0].generated = true), "the binary has no code for stage 0 \"stage_0\"");
+    assert_eq!(
+        refusal(|plan| plan.stages[1].sink.as_mut().unwrap().connector = "kafka".into()),
+        "the binary has no connector \"kafka\""
+    );
+    assert_eq!(
+        refusal(|plan| plan.stages[1].sink.as_mut().unwrap().options["refuse"] = true.into()),
+        "the toy sink does not open"
+    );
+    assert_eq!(
+        refusal(|plan| plan.stages[1].parallelism = 1),
+        "the plan forwards between stages of unequal parallelism"
+    );
+    assert_eq!(
+        refusal(|plan| plan.edges[0].exchange = ExchangePlan::Hash(vec![2])),
+        "the plan hashes a column that the stage does not have"
+    );
+    assert_eq!(refusal(|plan| plan.edges.clear()), "the plan gives the stage both a source and an edge, or neither");
+}

@@ -171,7 +171,10 @@ mod tests {
 
     use super::*;
     use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-    use arrow::datatypes::*;
+    use arrow::datatypes::{
+        DataType, Date32Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+        TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    };
     use proptest::prelude::*;
 
     /// Compares `try_cast` with Arrow's safe cast.

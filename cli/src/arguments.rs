@@ -1,0 +1,166 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use compiler_driver::View;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  the input ended, or the job was stopped in good order
+    1  the job failed
+    2  wrong arguments or configuration
+    3  the query has errors
+    4  the pipeline could not be built
+  130  given up by a second Ctrl-C";
+
+/// Compiles streaming SQL into native pipelines and runs them
+#[derive(Debug, Parser)]
+#[command(name = "streamwright", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Configuration file (TOML or JSON)
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Directory of configuration files, read in order of name
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) config_dir: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compile a query and run it here; rows go to stdout as JSON lines
+    Run(Run),
+    /// Say what is wrong with a query
+    Check(Check),
+    /// Show what a query is compiled to
+    Explain(Explain),
+    /// Compile queries into the artifact store
+    Build(Build),
+    /// Write the libraries that pipelines are linked with, for machines without the source tree
+    Bundle(Bundle),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// A file, `-` for stdin, or the text itself; the configuration's `run.query` if missing
+    pub(crate) query: Option<String>,
+
+    /// Name of the pipeline; the file's name if missing
+    #[arg(short, long)]
+    pub(crate) name: Option<String>,
+
+    /// Where the state of jobs is kept (a path or file:// URL); a temporary directory if missing
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) state_dir: Option<String>,
+
+    /// Parallel tasks of each stage
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parallelism)]
+    pub(crate) parallelism: usize,
+
+    /// Run although the state directory belongs to another query
+    #[arg(short, long)]
+    pub(crate) force: bool,
+
+    /// Set a configuration key, as in pipeline.source-batch-size=1024
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// A file, `-` for stdin, or the text itself
+    pub(crate) query: String,
+
+    /// Print the messages to stdout as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A file, `-` for stdin, or the text itself
+    pub(crate) query: String,
+
+    /// Which representation: ast, logical, plan, stream or rust
+    #[arg(long, default_value_t = View::Stream)]
+    pub(crate) view: View,
+
+    /// Parallel tasks of each stage
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parallelism)]
+    pub(crate) parallelism: usize,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Files, `-` for stdin, or the text itself
+    #[arg(required = true, value_name = "QUERY")]
+    pub(crate) queries: Vec<String>,
+
+    /// Where artifacts go, instead of `compiler.artifact-url`
+    #[arg(long, value_name = "URL")]
+    pub(crate) artifact_url: Option<String>,
+
+    /// Parallel tasks of each stage
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parallelism)]
+    pub(crate) parallelism: usize,
+
+    /// Print to stdout as JSON, one object a line and query
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    /// Where to write it
+    pub(crate) directory: PathBuf,
+}
+
+/// More tasks than this are a typing error on any machine there is.
+const MOST_PARALLELISM: usize = 4096;
+
+fn parallelism(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(tasks @ 1..=MOST_PARALLELISM) => Ok(tasks),
+        _ => Err(format!("must be a number from 1 to {MOST_PARALLELISM}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_that_users_know() {
+        let line = "streamwright run q.sql -n flights -s /tmp/state -p 3 -f --set a.b=c -c conf.toml";
+        let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Run(run) = arguments.command else { panic!("not run") };
+        assert_eq!(run.query.as_deref(), Some("q.sql"));
+        assert_eq!((run.parallelism, run.force, run.set.as_slice()), (3, true, &["a.b=c".to_string()][..]));
+        assert_eq!(arguments.config, Some("conf.toml".into()));
+        assert!(Arguments::try_parse_from(["streamwright", "run", "-p", "0"]).is_err());
+        assert!(Arguments::try_parse_from(["streamwright", "explain", "q", "--view", "physical"]).is_err());
+    }
+}

@@ -1,0 +1,8 @@
+//! Operators: one file each. An operator adds functions to its stage's module, fields to its struct, and statements to the
+//! callback that it runs in.
+
+pub(crate) mod compute;
+pub(crate) mod filter;
+pub(crate) mod project;
+pub(crate) mod tumble;
+pub(crate) mod watermark;

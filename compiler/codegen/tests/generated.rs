@@ -1,0 +1,86 @@
+//! Plans go in as built by hand, and their text, their graph's and the generated files come out as they are in `golden/`.
+//!
+//! `UPDATE_EXPECT=1` writes what is expected anew. The files of the pipelines `sample` and `expressions` stand in
+//! `codegen-templates/examples`, where they are compiled.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use compiler_codegen::{Files, generate};
+use compiler_ir::*;
+
+mod build;
+
+fn checked(plan: &Plan, parallelism: usize) -> Graph {
+    if let Err(findings) = verify::plan(plan) {
+        panic!("{}\n{}", findings.join("\n"), print::plan(plan));
+    }
+    let graph = place::place(plan, parallelism);
+    if let Err(findings) = verify::graph(&graph) {
+        panic!("{}\n{}", findings.join("\n"), print::graph(&graph));
+    }
+    graph
+}
+
+/// Compares with the files in a directory, or writes them.
+fn expect(directory: &Path, files: &Files) {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let _ = fs::remove_dir_all(directory);
+        for (path, text) in files {
+            let path = directory.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+    let mut there = BTreeMap::new();
+    read(directory, directory, &mut there);
+    let stale = "run the test with UPDATE_EXPECT=1 and review the difference";
+    for (path, text) in files {
+        assert_eq!(there.get(path), Some(text), "{}: {stale}", directory.join(path).display());
+    }
+    assert_eq!(there.len(), files.len(), "{}: {stale}", directory.display());
+}
+
+fn read(root: &Path, directory: &Path, files: &mut Files) {
+    for entry in fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display())) {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(root, &path, files);
+        } else {
+            let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            files.insert(name, fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+fn golden(name: &str, plan: &Plan) {
+    let graph = checked(plan, 4);
+    let mut files = generate(&graph);
+    assert_eq!(files, generate(&checked(plan, 1)), "{name}: parallelism changes what is generated");
+    for (path, text) in files.iter().filter(|(path, _)| path.ends_with(".rs")) {
+        syn::parse_file(text).unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
+    }
+    files.insert("plan.txt".into(), print::plan(plan));
+    files.insert("graph.txt".into(), print::graph(&graph));
+    expect(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name), &files);
+}
+
+/// The generated files, as they are compiled in `codegen-templates`.
+fn compiled(name: &str, plan: &Plan) {
+    let mut files = generate(&checked(plan, 4));
+    files.remove("Cargo.toml");
+    let files = files.into_iter().map(|(path, text)| (path.trim_start_matches("src/").to_owned(), text)).collect();
+    expect(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../codegen-templates/examples").join(name), &files);
+}
+
+#[test]
+fn filter_and_projection() {
+    golden("filter_project", &build::filter_project());
+}
+
+#[test]
+fn the_sample_is_fresh() {
+    golden("sample", &build::sample());
+    compiled("sample", &build::sample());
+}

@@ -1,0 +1,55 @@
+//! The job's plan: what of the graph is data.
+
+use compiler_ir::{Edge, Exchange, Graph, Stage, StageInput, StageOpKind, print};
+use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
+
+/// The plan that goes with code of this digest.
+pub(crate) fn job_plan(graph: &Graph, code: &str) -> JobPlan {
+    JobPlan {
+        code: code.to_owned(),
+        stages: graph.stages.iter().map(stage_plan).collect(),
+        edges: graph.edges.iter().map(edge_plan).collect(),
+    }
+}
+
+fn stage_plan(stage: &Stage) -> StagePlan {
+    StagePlan {
+        id: stage.id.0,
+        name: stage.name.clone(),
+        operators: print::stage_operators(stage),
+        parallelism: stage.parallelism,
+        generated: !stage.ops.is_empty(),
+        source: source_plan(stage),
+        sink: stage.sink.as_ref().map(|sink| SinkPlan {
+            table: sink.table.clone(),
+            connector: sink.connector.clone(),
+            options: sink.options.clone(),
+        }),
+        input_schema: stage.input_schema.clone(),
+        output_schema: stage.output_schema.clone(),
+    }
+}
+
+fn source_plan(stage: &Stage) -> Option<SourcePlan> {
+    let StageInput::Source(source) = &stage.input else { return None };
+    Some(SourcePlan {
+        table: source.table.clone(),
+        connector: source.connector.clone(),
+        options: source.options.clone(),
+        metadata: source.fields.iter().map(|field| field.metadata.clone()).collect(),
+        watermark: stage.ops.iter().any(|op| matches!(op.kind, StageOpKind::Watermark { .. })),
+        idle_micros: source.idle_micros,
+    })
+}
+
+fn edge_plan(edge: &Edge) -> EdgePlan {
+    EdgePlan {
+        from: edge.from.0,
+        to: edge.to.0,
+        exchange: match &edge.exchange {
+            Exchange::Forward => ExchangePlan::Forward,
+            Exchange::Hash(columns) => ExchangePlan::Hash(columns.clone()),
+            Exchange::Gather => ExchangePlan::Gather,
+        },
+    }
+}

@@ -1,0 +1,672 @@
+//! Logical plans to the IR's plan.
+//!
+//! ```text
+//!  outputs ── lower ──▶ operators over whole tables, event time always along ── prune ──▶ only what is used
+//! ```
+//!
+//! Lowering is one walk over each logical plan. It decides where expressions run ([`expr`], [`hoist`]), makes event
+//! time explicit, and gives every table one source and every repeated subplan one operator, however many queries
+//! read it. It keeps every column; [`prune`] then removes, over the whole plan, the columns, struct members and
+//! watermarks that nothing needs.
+//!
+//! What a pipeline cannot do, and the syntax tree did not show, is said here.
+//!
+//! Not here: where operators run (placement).
+
+mod expr;
+mod hoist;
+mod literal;
+mod note;
+mod prune;
+
+use std::collections::BTreeMap;
+
+use compiler_ir::{
+    Aggregate, AggregateFn, Column, Expr, ExprKind, NativeFn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField,
+    Tumble, verify,
+};
+use datafusion_common::{DFSchema, ScalarValue};
+use datafusion_expr::utils::split_conjunction;
+use datafusion_expr::{Expr as DfExpr, LogicalPlan};
+use schema::{EVENT_TIME, Field, ScalarType, Schema, TimeUnit};
+
+use crate::bind::{Bound, Output, SourceTable};
+use crate::catalog::{Origin, hidden_event_time};
+use crate::diagnostic::{Diagnostic, Span, code};
+use crate::functions::FRESH_PER_CALL;
+use crate::stack::on_big_stack;
+use crate::window::TumbleNode;
+
+use expr::{Scope, column_ref};
+use hoist::Hoist;
+
+/// Lowers all outputs of a script to one plan.
+///
+/// # Errors
+/// What has no place in a pipeline, for every output.
+pub fn lower(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {
+    on_big_stack(|| lower_here(bound))
+}
+
+fn lower_here(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {
+    let mut lowerer = Lowerer { bound, plan: Plan::default(), sources: BTreeMap::new(), span: None };
+    let mut errors = Vec::new();
+    let mut sinks: Vec<(&Output, Vec<NodeId>)> = Vec::new();
+    for output in &bound.outputs {
+        lowerer.span = output.span;
+        match lowerer.output(output) {
+            Ok(node) => match sinks.iter_mut().find(|(first, _)| first.table == output.table) {
+                Some((_, nodes)) => nodes.push(node),
+                None => sinks.push((output, vec![node])),
+            },
+            Err(error) => errors.push(*error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    for (output, nodes) in sinks {
+        lowerer.sink(output, &nodes);
+    }
+    let plan = prune::prune(&lowerer.plan);
+    match verify::plan(&plan) {
+        Ok(()) => Ok(plan),
+        Err(findings) => Err(vec![
+            Diagnostic::error(code::INTERNAL, None, "the plan of the query is not sound")
+                .with_detail(findings.join("; "))
+                .with_hint("this is a bug of the compiler: please report the query"),
+        ]),
+    }
+}
+
+/// Diagnostics are large; results are passed often.
+type Result2<T> = Result<T, Box<Diagnostic>>;
+
+struct Lowerer<'a> {
+    bound: &'a Bound,
+    plan: Plan,
+    sources: BTreeMap<String, Relation>,
+    /// Of the statement that is being lowered.
+    span: Option<Span>,
+}
+
+/// What a logical plan became.
+#[derive(Clone, Debug)]
+struct Relation {
+    node: NodeId,
+    /// For each column of the logical plan its place in the node's schema, which may have more.
+    columns: Vec<usize>,
+    event_time: Option<usize>,
+    /// Kernel calls whose values the node carries.
+    computed: Vec<(Expr, usize)>,
+}
+
+impl Lowerer<'_> {
+    fn unsupported<T>(&self, what: impl std::fmt::Display) -> Result2<T> {
+        Err(Box::new(Diagnostic::error(code::NO_PLACE, self.span, format!("{what} is not supported yet"))))
+    }
+
+    fn schema(&self, node: NodeId) -> &Schema {
+        &self.plan.node(node).schema
+    }
+
+    /// The node, or an equal one that is there already.
+    fn add(&mut self, node: Node) -> NodeId {
+        let shared = !matches!(node.op, Op::Sink(_)) && !is_fresh(&node.op);
+        let equal = |known: &Node| known.op == node.op && known.inputs == node.inputs && known.schema == node.schema;
+        match self.plan.nodes.iter().position(equal) {
+            Some(index) if shared => NodeId(index),
+            _ => self.plan.push(node),
+        }
+    }
+
+    fn output(&mut self, output: &Output) -> Result2<NodeId> {
+        let relation = self.plan(&output.plan)?;
+        let schema = self.schema(relation.node).clone();
+        let mut columns = Vec::with_capacity(output.columns.len());
+        for (field, &index) in output.columns.iter().zip(&relation.columns) {
+            let mut expr = column_ref(index, &schema);
+            if output.declared && expr.ty != field.ty && expr.ty.is_text() && field.ty.is_text() {
+                expr = cast(expr, field.ty.clone());
+            }
+            columns.push(Column { name: field.name.clone(), expr });
+        }
+        let note = format!("INSERT INTO {}", output.table);
+        Ok(self.project_unshared(relation.node, columns, None, note))
+    }
+
+    fn sink(&mut self, output: &Output, nodes: &[NodeId]) {
+        let input = match nodes {
+            [node] => *node,
+            nodes => self.union(nodes.to_vec(), None),
+        };
+        let sink = SinkDef {
+            table: output.table.clone(),
+            connector: output.connector.clone(),
+            options: output.validated.config.clone(),
+            max_parallelism: output.validated.max_parallelism,
+        };
+        let note = format!("INSERT INTO {}", output.table);
+        self.plan.push(Node {
+            op: Op::Sink(sink),
+            inputs: vec![input],
+            schema: Schema::default(),
+            event_time: None,
+            note,
+        });
+    }
+
+    fn plan(&mut self, plan: &LogicalPlan) -> Result2<Relation> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let mut relation = self.source(scan.table_name.table())?;
+                if let Some(projection) = &scan.projection {
+                    relation.columns = projection.iter().map(|&index| relation.columns[index]).collect();
+                }
+                match scan.filters.is_empty() && scan.fetch.is_none() {
+                    true => Ok(relation),
+                    false => self.unsupported("a filter inside a scan"),
+                }
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.plan(&alias.input),
+            LogicalPlan::Projection(projection) => {
+                let input = self.plan(&projection.input)?;
+                self.projection(input, projection.input.schema(), &projection.expr, &projection.schema)
+            }
+            LogicalPlan::Filter(filter) => {
+                let input = self.plan(&filter.input)?;
+                self.filter(input, filter.input.schema(), &filter.predicate)
+            }
+            LogicalPlan::Union(union) => {
+                let mut inputs = Vec::with_capacity(union.inputs.len());
+                for input in &union.inputs {
+                    inputs.push(self.plan(input)?);
+                }
+                self.union_of(inputs, &union.schema)
+            }
+            LogicalPlan::Extension(extension) => {
+                match extension.node.as_any().downcast_ref::<TumbleNode>() {
+                    Some(node) => {
+                        let input = self.plan(&node.input)?;
+                        self.tumble(input, node)
+                    }
+                    None => self.unsupported(extension.node.name()),
+                }
+            }
+            LogicalPlan::Aggregate(_) => self.unsupported("GROUP BY without a time window"),
+            LogicalPlan::Distinct(_) => self.unsupported("DISTINCT"),
+            LogicalPlan::Sort(_) => self.unsupported("ORDER BY"),
+            LogicalPlan::Limit(_) => self.unsupported("LIMIT"),
+            LogicalPlan::Join(_) => self.unsupported("a join"),
+            LogicalPlan::Window(_) => self.unsupported("a window function"),
+            LogicalPlan::EmptyRelation(_) => self.unsupported("a query without rows of a table"),
+            LogicalPlan::Values(_) => self.unsupported("VALUES"),
+            LogicalPlan::Unnest(_) => self.unsupported("unnest"),
+            LogicalPlan::RecursiveQuery(_) => self.unsupported("WITH RECURSIVE"),
+            other => self.unsupported(other.display()),
+        }
+    }
+
+    // --- sources ---------------------------------------------------------------------------------------------------
+
+    /// Source, virtual columns, watermark; once for each table.
+    fn source(&mut self, name: &str) -> Result2<Relation> {
+        if let Some(relation) = self.sources.get(name) {
+            return Ok(relation.clone());
+        }
+        let Some(source) = self.bound.tables.get(name).cloned() else {
+            return self.unsupported(format!("table \"{name}\""));
+        };
+        let relation = self.scan(&source);
+        let relation = self.virtual_columns(relation, &source)?;
+        let relation = self.watermark(relation, &source)?;
+        self.sources.insert(name.to_owned(), relation.clone());
+        Ok(relation)
+    }
+
+    /// The stored columns, then the hidden event time if no column is it.
+    fn scan(&mut self, source: &SourceTable) -> Relation {
+        let table = &source.table;
+        let mut fields: Vec<SourceField> = table
+            .stored()
+            .map(|(_, column)| SourceField {
+                field: column.field.clone(),
+                metadata: match &column.origin {
+                    Origin::Metadata(key) => Some(key.clone()),
+                    Origin::Data | Origin::Virtual(_) => None,
+                },
+            })
+            .collect();
+        let columns = (0..fields.len()).collect();
+        let event_time = table.event_time.is_none().then_some(fields.len());
+        if event_time.is_some() {
+            fields.push(SourceField { field: hidden_event_time(), metadata: None });
+        }
+        let schema = Schema::new(fields.iter().map(|field| field.field.clone()).collect());
+        let def = SourceDef {
+            table: table.name.clone(),
+            connector: table.connector.name().to_owned(),
+            options: source.validated.config.clone(),
+            fields,
+            idle_micros: table.idle_micros,
+        };
+        let note = format!("FROM {}", table.name);
+        let node = self.plan.push(Node { op: Op::Source(def), inputs: vec![], schema, event_time, note });
+        Relation { node, columns, event_time, computed: vec![] }
+    }
+
+    /// Relation's columns become all columns of the table, in its order.
+    fn virtual_columns(&mut self, input: Relation, source: &SourceTable) -> Result2<Relation> {
+        let table = &source.table;
+        let names = table.stored_df_schema();
+        let mut exprs = Vec::new();
+        for column in &table.columns {
+            if let Origin::Virtual(expr) = &column.origin {
+                exprs.push(self.scope(&input, &names).lower(expr)?);
+            }
+        }
+        let event_time_of = |columns: &[usize]| table.event_time.map(|index| columns[index]);
+        if exprs.is_empty() {
+            let event_time = event_time_of(&input.columns).or(input.event_time);
+            self.plan.nodes[input.node.0].event_time = event_time;
+            return Ok(Relation { event_time, ..input });
+        }
+        let relation = self.computed(input, &mut exprs, "GENERATED ALWAYS AS");
+        let schema = self.schema(relation.node).clone();
+        let (mut stored, mut made) = (relation.columns.iter(), exprs.into_iter());
+        let mut columns = Vec::with_capacity(table.columns.len());
+        for column in &table.columns {
+            let expr = match &column.origin {
+                Origin::Virtual(_) => made.next(),
+                _ => stored.next().map(|&index| column_ref(index, &schema)),
+            };
+            let expr = expr.expect("each column is stored or made");
+            columns.push(Column { name: column.field.name.clone(), expr });
+        }
+        let event_time = match table.event_time {
+            Some(index) => index,
+            None => {
+                let hidden = relation.event_time.expect("a table without an event time column has the hidden one");
+                columns.push(Column { name: EVENT_TIME.to_owned(), expr: column_ref(hidden, &schema) });
+                columns.len() - 1
+            }
+        };
+        let note = note::generated(table);
+        let node = self.project(relation.node, columns, Some(event_time), note);
+        let columns = (0..table.columns.len()).collect();
+        Ok(Relation { node, columns, event_time: Some(event_time), computed: vec![] })
+    }
+
+    fn watermark(&mut self, input: Relation, source: &SourceTable) -> Result2<Relation> {
+        let table = &source.table;
+        let Some(event_time) = input.event_time else { return Ok(input) };
+        let mut exprs = vec![match &table.watermark {
+            Some(expr) => self.scope(&input, &table.df_schema()).lower(expr)?,
+            None => {
+                let column = column_ref(event_time, self.schema(input.node));
+                let (ty, nullable) = (column.ty.clone(), column.nullable);
+                let function = NativeFn::AddNanos(-TimeUnit::Second.nanos());
+                Expr { kind: ExprKind::Native { function, args: vec![column] }, ty, nullable }
+            }
+        }];
+        let note = note::watermark(table);
+        let relation = self.computed(input, &mut exprs, &note);
+        let expr = exprs.pop().expect("one watermark");
+        let schema = self.schema(relation.node).clone();
+        let node = Node { op: Op::Watermark { expr }, inputs: vec![relation.node], schema, event_time: Some(event_time), note };
+        Ok(Relation { node: self.add(node), ..relation })
+    }
+
+    // --- rows one by one -------------------------------------------------------------------------------------------
+
+    fn scope<'s>(&'s self, relation: &'s Relation, names: &'s DFSchema) -> Scope<'s> {
+        Scope {
+            names,
+            columns: &relation.columns,
+            schema: self.schema(relation.node),
+            event_time: relation.event_time,
+            span: self.span,
+        }
+    }
+
+    /// Moves the kernel calls of expressions into `Compute` nodes; what is left of them is native.
+    fn computed(&mut self, input: Relation, exprs: &mut [Expr], note: &str) -> Relation {
+        let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
+        for expr in exprs.iter_mut() {
+            hoist.expr(expr);
+        }
+        self.compute(input, hoist, exprs.iter_mut().collect(), note)
+    }
+
+    fn compute(&mut self, mut relation: Relation, hoist: Hoist, exprs: Vec<&mut Expr>, note: &str) -> Relation {
+        for (columns, calls) in hoist.finish(exprs) {
+            let mut schema = self.schema(relation.node).clone();
+            for column in &columns {
+                schema.fields.push(Field::new(&column.name, column.call.ty.clone(), column.call.nullable));
+            }
+            relation.computed.extend(calls);
+            relation.node = self.add(Node {
+                op: Op::Compute { columns },
+                inputs: vec![relation.node],
+                schema,
+                event_time: relation.event_time,
+                note: note.to_owned(),
+            });
+        }
+        relation
+    }
+
+    fn project(&mut self, input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> NodeId {
+        let node = project_node(input, columns, event_time, note);
+        self.add(node)
+    }
+
+    /// Inputs of unions and sinks have exactly the wanted columns: nobody else may ask them for more.
+    fn project_unshared(&mut self, input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> NodeId {
+        let node = project_node(input, columns, event_time, note);
+        self.plan.push(node)
+    }
+
+    fn projection(&mut self, input: Relation, names: &DFSchema, exprs: &[DfExpr], out: &DFSchema) -> Result2<Relation> {
+        let mut lowered = Vec::with_capacity(exprs.len());
+        {
+            let scope = self.scope(&input, names);
+            for expr in exprs {
+                lowered.push(scope.lower(expr)?);
+            }
+        }
+        let plain: Option<Vec<usize>> = lowered
+            .iter()
+            .map(|expr| match expr.kind {
+                ExprKind::Column(index) => Some(index),
+                _ => None,
+            })
+            .collect();
+        // A projection that only renames and reorders is a matter of names, which its consumer gives.
+        if let Some(columns) = plain {
+            return Ok(Relation { columns, ..input });
+        }
+        let note = note::select(exprs);
+        let relation = self.computed(input, &mut lowered, &note);
+        let mut taken = Names::default();
+        let mut columns = Vec::with_capacity(lowered.len() + 1);
+        for (expr, field) in lowered.into_iter().zip(out.fields()) {
+            columns.push(Column { name: taken.fresh(field.name()), expr });
+        }
+        let count = columns.len();
+        let event_time = relation.event_time.map(|index| {
+            let same = columns.iter().position(|column| column.expr.kind == ExprKind::Column(index));
+            same.unwrap_or_else(|| {
+                let expr = column_ref(index, self.schema(relation.node));
+                columns.push(Column { name: taken.fresh(EVENT_TIME), expr });
+                count
+            })
+        });
+        let node = self.project(relation.node, columns, event_time, note);
+        Ok(Relation { node, columns: (0..count).collect(), event_time, computed: vec![] })
+    }
+
+    /// Conditions that run in the loop go first, so that kernels see fewer rows.
+    fn filter(&mut self, input: Relation, names: &DFSchema, predicate: &DfExpr) -> Result2<Relation> {
+        let (mut first, mut rest): (Vec<(Expr, &DfExpr)>, Vec<(Expr, &DfExpr)>) = (vec![], vec![]);
+        {
+            let scope = self.scope(&input, names);
+            for part in split_conjunction(predicate) {
+                let expr = scope.lower(part)?;
+                if expr.is_native() && !expr.is_fallible() {
+                    first.push((expr, part));
+                } else {
+                    rest.push((expr, part));
+                }
+            }
+        }
+        let mut relation = input;
+        for group in [first, rest] {
+            let note = note::filter(group.iter().map(|(_, part)| *part));
+            let Some(predicate) = group.into_iter().map(|(expr, _)| expr).reduce(expr::and) else { continue };
+            let mut exprs = [predicate];
+            relation = self.computed(relation, &mut exprs, &note);
+            let [predicate] = exprs;
+            let schema = self.schema(relation.node).clone();
+            relation.node = self.add(Node {
+                op: Op::Filter { predicate },
+                inputs: vec![relation.node],
+                schema,
+                event_time: relation.event_time,
+                note,
+            });
+        }
+        Ok(relation)
+    }
+
+    // --- several rows ----------------------------------------------------------------------------------------------
+
+    fn union_of(&mut self, inputs: Vec<Relation>, names: &DFSchema) -> Result2<Relation> {
+        let timed = inputs.iter().all(|input| input.event_time.is_some());
+        let width = names.fields().len();
+        let mut taken = Names::default();
+        let fields: Vec<String> = names.fields().iter().map(|field| taken.fresh(field.name())).collect();
+        let mut nodes = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let schema = self.schema(input.node).clone();
+            let mut columns: Vec<Column> = fields
+                .iter()
+                .zip(&input.columns)
+                .map(|(name, &index)| Column { name: name.clone(), expr: column_ref(index, &schema) })
+                .collect();
+            if let (true, Some(index)) = (timed, input.event_time) {
+                let mut expr = column_ref(index, &schema);
+                if expr.ty != ScalarType::TIMESTAMP_NS {
+                    expr = cast(expr, ScalarType::TIMESTAMP_NS);
+                }
+                columns.push(Column { name: taken_event_time(&fields), expr });
+            }
+            nodes.push(self.project_unshared(input.node, columns, timed.then_some(width), "UNION ALL".to_owned()));
+        }
+        let event_time = timed.then_some(width);
+        let node = self.union(nodes, event_time);
+        Ok(Relation { node, columns: (0..width).collect(), event_time, computed: vec![] })
+    }
+
+    /// The rows of nodes with equal types.
+    fn union(&mut self, nodes: Vec<NodeId>, event_time: Option<usize>) -> NodeId {
+        let mut schema = self.schema(nodes[0]).clone();
+        for &node in &nodes[1..] {
+            for (field, other) in schema.fields.iter_mut().zip(&self.plan.node(node).schema.fields) {
+                field.nullable |= other.nullable;
+            }
+        }
+        self.plan.push(Node { op: Op::Union, inputs: nodes, schema, event_time, note: "UNION ALL".to_owned() })
+    }
+
+    fn tumble(&mut self, input: Relation, node: &TumbleNode) -> Result2<Relation> {
+        if input.event_time.is_none() {
+            return self.unsupported("a time window over the result of another");
+        }
+        let names = node.input.schema();
+        let mut parts = Vec::new();
+        {
+            let scope = self.scope(&input, names);
+            for key in &node.keys {
+                parts.push(Part::Key(scope.lower(key)?));
+            }
+            for aggregate in &node.aggregates {
+                parts.push(Part::Aggregate(self.aggregate(&scope, aggregate)?));
+            }
+        }
+        let note = note::group_by(node);
+        let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
+        for part in &mut parts {
+            match part {
+                Part::Key(key) => hoist.expr(key),
+                Part::Aggregate(aggregate) => hoist.aggregate(aggregate.filter.as_mut(), aggregate.arg.as_mut()),
+            }
+        }
+        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), &note);
+        let schema = self.schema(relation.node);
+        let event_time = relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
+        let (keys, aggregates) = self.named(parts, node)?;
+        let window = node.schema.field(node.window).name().clone();
+        let groups = keys.len();
+        let tumble = Tumble { width: node.width, event_time, keys, aggregates, window };
+        let count = tumble.aggregates.len();
+        let mut columns: Vec<usize> = Vec::with_capacity(groups + 1 + count);
+        columns.extend(0..groups);
+        columns.insert(node.window, groups);
+        columns.extend(groups + 1..groups + 1 + count);
+        let schema = tumble.output_schema();
+        let node =
+            self.add(Node { op: Op::Tumble(tumble), inputs: vec![relation.node], schema, event_time: None, note });
+        Ok(Relation { node, columns, event_time: None, computed: vec![] })
+    }
+
+    /// Names come from the query; two of one name get numbers.
+    fn named(&self, parts: Vec<Part>, node: &TumbleNode) -> Result2<(Vec<Column>, Vec<Aggregate>)> {
+        let mut taken = Names::default();
+        taken.fresh(node.schema.field(node.window).name());
+        let groups = node.keys.len() + 1;
+        let mut key_fields = (0..groups).filter(|position| *position != node.window);
+        let mut aggregate_fields = groups..;
+        let (mut keys, mut aggregates) = (Vec::new(), Vec::new());
+        for part in parts {
+            match part {
+                Part::Key(expr) => {
+                    let position = key_fields.next().expect("as many key columns as keys");
+                    if holds_map(&expr.ty) {
+                        return self.unsupported(format!("a group key of type {}", expr.ty));
+                    }
+                    let name = taken.fresh(&short_name(node.schema.field(position).name()));
+                    keys.push(Column { name, expr });
+                }
+                Part::Aggregate(mut aggregate) => {
+                    let position = aggregate_fields.next().expect("numbers do not end");
+                    aggregate.name = taken.fresh(&short_name(node.schema.field(position).name()));
+                    aggregates.push(aggregate);
+                }
+            }
+        }
+        Ok((keys, aggregates))
+    }
+
+    fn aggregate(&self, scope: &Scope, expr: &DfExpr) -> Result2<Aggregate> {
+        let DfExpr::AggregateFunction(call) = expr.clone().unalias() else {
+            return self.unsupported("an expression as an aggregate");
+        };
+        let name = call.func.name().to_owned();
+        let params = &call.params;
+        if !params.order_by.is_empty() {
+            return self.unsupported(format!("ORDER BY in {name}(...)"));
+        }
+        let filter = params.filter.as_ref().map(|filter| scope.lower(filter)).transpose()?;
+        let [argument] = params.args.as_slice() else { return self.unsupported(format!("{name} of several arguments")) };
+        let counts_rows = name == "count"
+            && !params.distinct
+            && matches!(argument, DfExpr::Literal(value, _) if !matches!(value, ScalarValue::Null) && !value.is_null());
+        let arg = if counts_rows { None } else { Some(scope.lower(argument)?) };
+        let ty = scope.type_of(expr)?;
+        let arg_ty = arg.as_ref().map(|arg| arg.ty.clone());
+        let wrong = || self.unsupported(format!("{name} of {}", arg_ty.as_ref().map_or("*".to_owned(), ToString::to_string)));
+        let (function, distinct) = match name.as_str() {
+            "count" => (AggregateFn::Count, params.distinct),
+            "sum" if !params.distinct => (AggregateFn::Sum, false),
+            "avg" if !params.distinct => (AggregateFn::Avg, false),
+            // The smallest of distinct values is the smallest.
+            "min" => (AggregateFn::Min, false),
+            "max" => (AggregateFn::Max, false),
+            _ => return self.unsupported(format!("{name}({}...)", if params.distinct { "DISTINCT " } else { "" })),
+        };
+        let decimal = |ty: &ScalarType| matches!(ty, ScalarType::Decimal { .. });
+        let ty = match (function, &arg_ty) {
+            (AggregateFn::Count, Some(ty)) if distinct && holds_map(ty) => return wrong(),
+            (AggregateFn::Count, _) => ScalarType::Int64,
+            (AggregateFn::Sum, Some(arg)) if arg.is_integer() || arg.is_float() || decimal(arg) => ty,
+            (AggregateFn::Avg, Some(ScalarType::Float64)) => ty,
+            (AggregateFn::Avg, Some(arg)) if decimal(arg) => ty,
+            (AggregateFn::Min | AggregateFn::Max, Some(arg)) if verify::is_register_type(arg) => arg.clone(),
+            _ => return wrong(),
+        };
+        Ok(Aggregate { name, function, arg, distinct, filter, ty })
+    }
+}
+
+/// An expression list of a windowed aggregate, while its kernel calls are moved out.
+enum Part {
+    Key(Expr),
+    Aggregate(Aggregate),
+}
+
+impl Part {
+    fn exprs(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Part::Key(key) => vec![key],
+            Part::Aggregate(aggregate) => aggregate.filter.iter_mut().chain(aggregate.arg.as_mut()).collect(),
+        }
+    }
+}
+
+fn project_node(input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> Node {
+    let fields = columns.iter().map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable));
+    let schema = Schema::new(fields.collect());
+    Node { op: Op::Project { columns }, inputs: vec![input], schema, event_time, note }
+}
+
+fn cast(arg: Expr, ty: ScalarType) -> Expr {
+    let nullable = arg.nullable;
+    Expr { kind: ExprKind::Cast { arg: Box::new(arg), fallible_as_null: false }, ty, nullable }
+}
+
+/// Whether a kernel call in it has another value each time, even on the same row.
+fn is_fresh(op: &Op) -> bool {
+    match op {
+        Op::Compute { columns } => columns.iter().any(|column| is_fresh_call(&column.call)),
+        _ => false,
+    }
+}
+
+fn is_fresh_call(call: &Expr) -> bool {
+    matches!(&call.kind, ExprKind::Kernel { name, .. } if FRESH_PER_CALL.contains(&name.as_str()))
+}
+
+fn holds_map(ty: &ScalarType) -> bool {
+    match ty {
+        ScalarType::Map { .. } => true,
+        ScalarType::List(item) => holds_map(item),
+        ScalarType::Struct(fields) => fields.iter().any(|field| holds_map(&field.ty)),
+        _ => false,
+    }
+}
+
+/// DataFusion names a member `nexmark.bid[auction]`: its last part is what the user wrote last.
+fn short_name(name: &str) -> String {
+    match name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+        Some((_, member)) if !member.is_empty() && member.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            member.to_owned()
+        }
+        _ => name.to_owned(),
+    }
+}
+
+fn taken_event_time(fields: &[String]) -> String {
+    let mut taken = Names::default();
+    for field in fields {
+        taken.fresh(field);
+    }
+    taken.fresh(EVENT_TIME)
+}
+
+/// Column names that are in use.
+#[derive(Default)]
+struct Names(std::collections::BTreeSet<String>);
+
+impl Names {
+    /// The name, with a number if it is taken.
+    fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut n = 0;
+        while !self.0.insert(name.clone()) {
+            n += 1;
+            name = format!("{wanted}_{n}");
+        }
+        name
+    }
+}

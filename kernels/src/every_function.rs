@@ -1,0 +1,451 @@
+//! Every registered function, called through a kernel.
+//!
+//! A case is a call with constant arguments and the text of its result. The test also calls the function without the
+//! façade, and with columns in place of the constants, with a null among their rows; all must agree. A function
+//! without a case fails the test, so that one that a new version of DataFusion brings is looked at.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, new_null_array};
+use arrow::compute::concat;
+use arrow::datatypes::{Field as ArrowField, FieldRef};
+use arrow::util::display::ArrayFormatter;
+use datafusion_common::ScalarValue;
+use datafusion_common::config::ConfigOptions;
+use datafusion_expr::type_coercion::functions::fields_with_udf;
+use datafusion_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF};
+use schema::{Field, ScalarType};
+
+use crate::function::{self, Body};
+use crate::represent::{STRICT, represent};
+use crate::{Kernel, Param};
+
+#[derive(Clone)]
+struct Arg {
+    param: Param,
+    /// The function insists on a literal.
+    literal: bool,
+}
+
+fn arg(param: Param) -> Arg {
+    Arg { param, literal: false }
+}
+
+fn t(text: &str) -> Arg {
+    arg(Param::utf8(text))
+}
+
+fn i(value: i64) -> Arg {
+    arg(Param::int(ScalarType::Int64, value))
+}
+
+fn i32(value: i64) -> Arg {
+    arg(Param::int(ScalarType::Int32, value))
+}
+
+fn f(value: f64) -> Arg {
+    arg(Param::float(ScalarType::Float64, value))
+}
+
+/// 2023-11-14T22:13:20.123456789
+fn ts() -> Arg {
+    arg(Param::int(ScalarType::TIMESTAMP_NS, 1_700_000_000_123_456_789))
+}
+
+fn lit(arg: Arg) -> Arg {
+    Arg { literal: true, ..arg }
+}
+
+fn ints(values: &[i64]) -> Arg {
+    arg(Param::list(ScalarType::Int64, values.iter().map(|value| i(*value).param).collect()))
+}
+
+fn floats(values: &[f64]) -> Arg {
+    arg(Param::list(ScalarType::Float64, values.iter().map(|value| f(*value).param).collect()))
+}
+
+fn texts(values: &[&str]) -> Arg {
+    arg(Param::list(ScalarType::Utf8, values.iter().map(|value| t(value).param).collect()))
+}
+
+fn pair() -> Arg {
+    let ty =
+        ScalarType::Struct(vec![Field::new("x", ScalarType::Int64, true), Field::new("y", ScalarType::Utf8, true)]);
+    arg(Param::structure(ty, vec![i(1).param, t("one").param]))
+}
+
+/// `{a: 1, b: 2}`, made by the function itself since the IR has no literal of it.
+fn map() -> Arg {
+    let ty = ScalarType::Map { key: Box::new(ScalarType::Utf8), value: Box::new(ScalarType::Int64) };
+    let args = [texts(&["a", "b"]).param, ints(&[1, 2]).param];
+    let value = Kernel::new(function::map, &args, &ty).unwrap().call(&[], 1);
+    arg(Param { ty, nullable: false, constant: Some(value) })
+}
+
+fn json() -> Arg {
+    t(r#"{"a": [1, "x"], "b": {"c": 2.5}, "d": true}"#)
+}
+
+/// Calls without a value that could be written here; see the test below for each.
+const UNWRITTEN: &[&str] =
+    &["now", "current_date", "current_time", "random", "uuid", "version", "union_extract", "union_tag"];
+
+fn cases() -> Vec<(&'static str, Vec<Arg>, &'static str)> {
+    vec![
+        ("arrow_metadata", vec![i(1)], ""),
+        ("with_metadata", vec![i(1), lit(t("k")), lit(t("v"))], ""),
+        ("arrow_field", vec![i(1)], ""),
+        ("overlay", vec![t("Txxxxas"), t("hom"), i(2), i(4)], ""),
+        ("arrow_typeof", vec![i(1)], ""),
+        ("struct", vec![i(1), t("a")], ""),
+        ("named_struct", vec![lit(t("k")), i(1), lit(t("l")), t("a")], ""),
+        ("get_field", vec![pair(), lit(t("y"))], ""),
+        ("greatest", vec![i(1), i(3), i(2)], ""),
+        ("least", vec![t("b"), t("a")], ""),
+        (
+            "date_bin",
+            vec![
+                lit(arg(Param::interval(0, 0, 3_600_000_000_000))),
+                ts(),
+                lit(arg(Param::int(ScalarType::TIMESTAMP_NS, 0))),
+            ],
+            "",
+        ),
+        ("date_part", vec![lit(t("year")), ts()], ""),
+        ("date_trunc", vec![lit(t("hour")), ts()], ""),
+        ("from_unixtime", vec![i(1_700_000_000)], ""),
+        ("make_date", vec![i32(2024), i32(2), i32(29)], ""),
+        ("make_time", vec![i32(13), i32(2), i32(3)], ""),
+        ("to_char", vec![ts(), lit(t("%Y/%m/%d"))], ""),
+        ("to_date", vec![t("2024-02-29")], ""),
+        ("to_local_time", vec![ts()], ""),
+        ("to_time", vec![t("12:34:56")], ""),
+        ("to_unixtime", vec![t("2023-11-14T22:13:20")], ""),
+        ("to_timestamp", vec![t("2023-11-14T22:13:20.5")], ""),
+        ("to_timestamp_seconds", vec![t("2023-11-14T22:13:20.5")], ""),
+        ("to_timestamp_millis", vec![i(1_700_000_000_123)], ""),
+        ("to_timestamp_micros", vec![i(1_700_000_000_123_456)], ""),
+        ("to_timestamp_nanos", vec![i(1_700_000_000_123_456_789)], ""),
+        ("encode", vec![t("hi"), lit(t("hex"))], ""),
+        ("decode", vec![t("6869"), lit(t("hex"))], ""),
+        ("abs", vec![i(-3)], ""),
+        ("acos", vec![f(1.0)], ""),
+        ("acosh", vec![f(1.0)], ""),
+        ("asin", vec![f(0.0)], ""),
+        ("asinh", vec![f(0.0)], ""),
+        ("atan", vec![f(0.0)], ""),
+        ("atan2", vec![f(0.0), f(1.0)], ""),
+        ("atanh", vec![f(0.0)], ""),
+        ("cbrt", vec![f(27.0)], ""),
+        ("ceil", vec![f(1.2)], ""),
+        ("cos", vec![f(0.0)], ""),
+        ("cosh", vec![f(0.0)], ""),
+        ("cot", vec![f(1.0)], ""),
+        ("degrees", vec![f(0.0)], ""),
+        ("exp", vec![f(0.0)], ""),
+        ("factorial", vec![i(5)], ""),
+        ("floor", vec![f(-1.2)], ""),
+        ("gcd", vec![i(12), i(18)], ""),
+        ("isnan", vec![f(f64::NAN)], ""),
+        ("iszero", vec![f(-0.0)], ""),
+        ("lcm", vec![i(4), i(6)], ""),
+        ("ln", vec![f(1.0)], ""),
+        ("log", vec![f(2.0), f(8.0)], ""),
+        ("log2", vec![f(8.0)], ""),
+        ("log10", vec![f(1000.0)], ""),
+        ("nanvl", vec![f(f64::NAN), f(2.0)], ""),
+        ("pi", vec![], ""),
+        ("power", vec![f(2.0), f(10.0)], ""),
+        ("radians", vec![f(0.0)], ""),
+        ("signum", vec![f(-2.5)], ""),
+        ("sin", vec![f(0.0)], ""),
+        ("sinh", vec![f(0.0)], ""),
+        ("sqrt", vec![f(16.0)], ""),
+        ("tan", vec![f(0.0)], ""),
+        ("tanh", vec![f(0.0)], ""),
+        ("round", vec![f(2.567), lit(i32(2))], ""),
+        ("trunc", vec![f(-2.567), lit(i(1))], ""),
+        ("regexp_count", vec![t("abcabc"), lit(t("b"))], ""),
+        ("regexp_match", vec![t("foobar"), lit(t("(o+)(b)"))], ""),
+        ("regexp_instr", vec![t("foobar"), lit(t("b"))], ""),
+        ("regexp_like", vec![t("Foo"), lit(t("^f")), lit(t("i"))], ""),
+        ("regexp_replace", vec![t("aXbX"), lit(t("X")), lit(t("-")), lit(t("g"))], ""),
+        ("digest", vec![t("a"), lit(t("md5"))], ""),
+        ("md5", vec![t("a")], ""),
+        ("sha224", vec![t("a")], ""),
+        ("sha256", vec![t("a")], ""),
+        ("sha384", vec![t("a")], ""),
+        ("sha512", vec![t("a")], ""),
+        ("character_length", vec![t("né")], ""),
+        ("find_in_set", vec![t("b"), t("a,b,c")], ""),
+        ("initcap", vec![t("hello wORLD")], ""),
+        ("left", vec![t("héllo"), i(2)], ""),
+        ("lpad", vec![t("x"), i(3), t("ab")], ""),
+        ("reverse", vec![t("abé")], ""),
+        ("right", vec![t("héllo"), i(-3)], ""),
+        ("rpad", vec![t("x"), i(3), t("ab")], ""),
+        ("strpos", vec![t("hello"), t("l")], ""),
+        ("substr", vec![t("héllo"), i(2), i(3)], ""),
+        ("substr_index", vec![t("a.b.c"), t("."), i(2)], ""),
+        ("translate", vec![t("12345"), t("143"), t("ax")], ""),
+        ("ascii", vec![t("é")], ""),
+        ("bit_length", vec![t("é")], ""),
+        ("btrim", vec![t("xxaxx"), t("x")], ""),
+        ("chr", vec![i(233)], ""),
+        ("concat", vec![t("a"), t("b"), i(1)], ""),
+        ("concat_ws", vec![t("-"), t("a"), t("b")], ""),
+        ("ends_with", vec![t("hello"), t("lo")], ""),
+        ("levenshtein", vec![t("kitten"), t("sitting")], ""),
+        ("lower", vec![t("ÀB")], ""),
+        ("ltrim", vec![t("  a ")], ""),
+        ("octet_length", vec![t("é")], ""),
+        ("repeat", vec![t("ab"), i(3)], ""),
+        ("replace", vec![t("aXb"), t("X"), t("--")], ""),
+        ("rtrim", vec![t(" a  ")], ""),
+        ("split_part", vec![t("a,b,c"), t(","), i(-1)], ""),
+        ("starts_with", vec![t("hello"), t("he")], ""),
+        ("to_hex", vec![i(255)], ""),
+        ("upper", vec![t("aé")], ""),
+        ("contains", vec![t("hello"), t("ell")], ""),
+        (
+            "array_compact",
+            vec![arg(Param::list(ScalarType::Int64, vec![i(1).param, Param::null(ScalarType::Int64)]))],
+            "",
+        ),
+        ("array_to_string", vec![ints(&[1, 2]), lit(t("-"))], ""),
+        ("string_to_array", vec![t("a,b"), lit(t(","))], ""),
+        ("range", vec![i(0), i(5), i(2)], ""),
+        ("generate_series", vec![i(1), i(3), i(1)], ""),
+        ("array_dims", vec![ints(&[1, 2])], ""),
+        ("cardinality", vec![ints(&[1, 2])], ""),
+        ("array_ndims", vec![ints(&[1, 2])], ""),
+        ("array_append", vec![ints(&[1]), i(2)], ""),
+        ("array_prepend", vec![i(0), ints(&[1])], ""),
+        ("array_concat", vec![ints(&[1]), ints(&[2])], ""),
+        ("array_except", vec![ints(&[1, 2]), ints(&[2])], ""),
+        ("array_element", vec![ints(&[5, 6]), i(-1)], ""),
+        ("array_pop_back", vec![ints(&[1, 2])], ""),
+        ("array_pop_front", vec![ints(&[1, 2])], ""),
+        ("array_slice", vec![ints(&[1, 2, 3]), i(2), i(3)], ""),
+        ("array_any_value", vec![ints(&[4, 5])], ""),
+        ("make_array", vec![i(1), i(2)], ""),
+        ("array_has", vec![ints(&[1, 2]), i(2)], ""),
+        ("array_has_all", vec![ints(&[1, 2]), ints(&[2])], ""),
+        ("array_has_any", vec![ints(&[1, 2]), ints(&[3])], ""),
+        ("empty", vec![ints(&[])], ""),
+        ("array_length", vec![ints(&[1, 2])], ""),
+        ("array_normalize", vec![floats(&[3.0, 4.0])], ""),
+        ("array_add", vec![floats(&[1.0]), floats(&[2.0])], ""),
+        ("array_avg", vec![floats(&[1.0, 2.0])], ""),
+        ("array_product", vec![floats(&[2.0, 3.0])], ""),
+        ("array_scale", vec![floats(&[1.0, 2.0]), f(3.0)], ""),
+        ("array_subtract", vec![floats(&[3.0]), floats(&[1.0])], ""),
+        ("array_sum", vec![floats(&[1.0, 2.0])], ""),
+        ("cosine_distance", vec![floats(&[1.0, 0.0]), floats(&[0.0, 1.0])], ""),
+        ("inner_product", vec![floats(&[1.0, 2.0]), floats(&[3.0, 4.0])], ""),
+        ("array_distance", vec![floats(&[0.0, 0.0]), floats(&[3.0, 4.0])], ""),
+        (
+            "flatten",
+            vec![arg(Param::list(
+                ScalarType::List(Box::new(ScalarType::Int64)),
+                vec![ints(&[1]).param, ints(&[2]).param],
+            ))],
+            "",
+        ),
+        ("array_max", vec![ints(&[1, 3, 2])], ""),
+        ("array_min", vec![ints(&[3, 1, 2])], ""),
+        ("array_sort", vec![ints(&[3, 1, 2]), lit(t("DESC"))], ""),
+        ("array_repeat", vec![t("a"), i(2)], ""),
+        ("array_resize", vec![ints(&[1]), i(3), i(0)], ""),
+        ("array_reverse", vec![ints(&[1, 2])], ""),
+        ("array_distinct", vec![ints(&[1, 1, 2])], ""),
+        ("array_intersect", vec![ints(&[1, 2]), ints(&[2, 3])], ""),
+        ("array_union", vec![ints(&[1]), ints(&[2])], ""),
+        ("arrays_zip", vec![ints(&[1, 2]), texts(&["a", "b"])], ""),
+        ("array_position", vec![texts(&["a", "b"]), t("b")], ""),
+        ("array_positions", vec![ints(&[1, 2, 1]), i(1)], ""),
+        ("array_remove", vec![ints(&[1, 2, 1]), i(1)], ""),
+        ("array_remove_all", vec![ints(&[1, 2, 1]), i(1)], ""),
+        ("array_remove_n", vec![ints(&[1, 1, 1]), i(1), i(2)], ""),
+        ("array_replace_n", vec![ints(&[1, 1, 1]), i(1), i(9), i(2)], ""),
+        ("array_replace_all", vec![ints(&[1, 2, 1]), i(1), i(9)], ""),
+        ("array_replace", vec![ints(&[1, 2, 1]), i(1), i(9)], ""),
+        ("map", vec![texts(&["a"]), ints(&[1])], ""),
+        ("map_entries", vec![map()], ""),
+        ("map_extract", vec![map(), t("b")], ""),
+        ("map_keys", vec![map()], ""),
+        ("map_values", vec![map()], ""),
+        ("json_get", vec![json(), lit(t("b"))], ""),
+        ("json_get_str", vec![json(), lit(t("a")), lit(i(1))], ""),
+        ("json_get_int", vec![json(), lit(t("a")), lit(i(0))], ""),
+        ("json_get_float", vec![json(), lit(t("b")), lit(t("c"))], ""),
+        ("json_get_bool", vec![json(), lit(t("d"))], ""),
+        ("json_get_json", vec![json(), lit(t("a"))], ""),
+        ("json_get_array", vec![json(), lit(t("a"))], ""),
+        ("json_as_text", vec![json(), lit(t("a")), lit(i(1))], ""),
+        ("json_contains", vec![json(), t("zz")], ""),
+        ("json_length", vec![json()], ""),
+        ("json_object_keys", vec![json()], ""),
+        ("get_first_json_object", vec![json(), lit(t("$.a[1]"))], ""),
+        ("extract_json", vec![json(), lit(t("$.a[*]"))], ""),
+        ("extract_json_string", vec![json(), lit(t("$.a[1]"))], ""),
+        ("multi_hash", vec![t("a"), i(1)], ""),
+    ]
+}
+
+fn show(array: &ArrayRef, row: usize) -> String {
+    let options = STRICT.format_options.with_null("NULL");
+    ArrayFormatter::try_new(array, &options).unwrap().value(row).to_string()
+}
+
+/// The function as DataFusion calls it, and the type that it says its result has.
+fn direct(udf: &ScalarUDF, args: &[(Param, Option<ArrayRef>)], rows: usize) -> Result<(ScalarType, ArrayRef), String> {
+    let fields: Vec<FieldRef> =
+        args.iter().map(|(param, _)| Arc::new(ArrowField::new("x", param.ty.to_arrow(), true)) as FieldRef).collect();
+    let fields = fields_with_udf(&fields, udf).map_err(|error| error.to_string())?;
+    let mut values = vec![];
+    for ((param, column), field) in args.iter().zip(&fields) {
+        values.push(match column {
+            Some(column) => ColumnarValue::Array(represent(column, field.data_type())?),
+            None => {
+                let value = represent(param.constant.as_ref().unwrap().as_ref().unwrap(), field.data_type())?;
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&value, 0).unwrap())
+            }
+        });
+    }
+    let scalars: Vec<_> = values
+        .iter()
+        .map(|value| match value {
+            ColumnarValue::Scalar(scalar) => Some(scalar),
+            ColumnarValue::Array(_) => None,
+        })
+        .collect();
+    let return_field = udf
+        .return_field_from_args(ReturnFieldArgs { arg_fields: &fields, scalar_arguments: &scalars })
+        .map_err(|error| error.to_string())?;
+    let ret = ScalarType::from_arrow(return_field.data_type()).map_err(|error| error.to_string())?;
+    let config_options = Arc::new(ConfigOptions::default());
+    let args = ScalarFunctionArgs { args: values, arg_fields: fields, number_rows: rows, return_field, config_options };
+    let result = udf.invoke_with_args(args).map_err(|error| error.to_string())?;
+    let result = result.into_array(rows).map_err(|error| error.to_string())?;
+    Ok((ret.clone(), represent(&result, &ret.to_arrow())?))
+}
+
+/// What is wrong with a case, if anything is.
+fn check(udf: &ScalarUDF, args: &[Arg], expected: &str) -> Result<(), String> {
+    let of = function::by_name(udf.name()).ok_or("no kernel of that name")?;
+    let params: Vec<Param> = args.iter().map(|arg| arg.param.clone()).collect();
+    let constants: Vec<_> = params.iter().map(|param| (param.clone(), None)).collect();
+    let (ret, plain) = direct(udf, &constants, 1)?;
+    let kernel = Kernel::new(of, &params, &ret)?;
+    for rows in [1, 3] {
+        let got = kernel.call(&[], rows)?;
+        if got.len() != rows || show(&got, rows - 1) != expected || show(&plain, 0) != expected {
+            return Err(format!("expected {expected}, got {} and {} directly", show(&got, 0), show(&plain, 0)));
+        }
+    }
+
+    let column = |arg: &Arg| {
+        let value = arg.param.constant.clone().unwrap().unwrap();
+        let null = new_null_array(value.data_type(), 1);
+        concat(&[&value, &null, &value]).unwrap()
+    };
+    let with_columns: Vec<_> = args
+        .iter()
+        .map(|arg| match arg.literal {
+            true => (arg.param.clone(), None),
+            false => (Param::column(arg.param.ty.clone(), true), Some(column(arg))),
+        })
+        .collect();
+    let columns: Vec<ArrayRef> = with_columns.iter().filter_map(|(_, column)| column.clone()).collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let params: Vec<Param> = with_columns.iter().map(|(param, _)| param.clone()).collect();
+    let got = Kernel::new(of, &params, &ret)?.call(&columns, 3)?;
+    let (_, plain) = direct(udf, &with_columns, 3)?;
+    for row in 0..3 {
+        if show(&got, row) != show(&plain, row) {
+            return Err(format!("row {row} of columns: {} here, {} directly", show(&got, row), show(&plain, row)));
+        }
+    }
+    match show(&got, 2) == expected {
+        true => Ok(()),
+        false => Err(format!("expected {expected}, got {} of columns", show(&got, 2))),
+    }
+}
+
+#[test]
+fn every_function_works_through_a_kernel() {
+    let cases = cases();
+    let by_name: HashMap<_, _> =
+        crate::scalar_functions().into_iter().map(|udf| (udf.name().to_owned(), udf)).collect();
+    let mut wrong = vec![];
+    for name in by_name.keys() {
+        // Functions whose body is an operator of ours are tested beside it.
+        if matches!(function::by_name(name).map(|of| of().0), Some(Body::Own(_))) {
+            continue;
+        }
+        if !UNWRITTEN.contains(&name.as_str()) && !cases.iter().any(|(case, ..)| case == name) {
+            wrong.push(format!("{name}: has no case"));
+        }
+    }
+    for (name, args, expected) in &cases {
+        let Some(udf) = by_name.get(*name) else {
+            wrong.push(format!("{name}: is not registered"));
+            continue;
+        };
+        if let Err(error) = check(udf, args, expected) {
+            wrong.push(format!("{name}: {error}"));
+        }
+    }
+    wrong.sort();
+    assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_name_and_alias_has_a_kernel() {
+    let mut missing = vec![];
+    for udf in crate::scalar_functions() {
+        for name in std::iter::once(udf.name()).chain(udf.aliases().iter().map(String::as_str)) {
+            let Some(function) = function::by_name(name) else {
+                missing.push(format!("{name} (of {})", udf.name()));
+                continue;
+            };
+            if let Body::Udf(found) = function().0 {
+                assert_eq!(found.name(), udf.name(), "{name} leads elsewhere");
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    let mut names: Vec<_> = function::ALL.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+}
+
+#[test]
+fn functions_without_a_written_case() {
+    let uuid = Kernel::new(function::uuid, &[], &ScalarType::Utf8).unwrap().call(&[], 3).unwrap();
+    assert_eq!((show(&uuid, 0).len(), show(&uuid, 0) == show(&uuid, 1)), (36, false));
+    let random = Kernel::new(function::random, &[], &ScalarType::Float64).unwrap().call(&[], 3).unwrap();
+    assert!(show(&random, 0) != show(&random, 1));
+    let version = Kernel::new(function::version, &[], &ScalarType::Utf8).unwrap().call(&[], 2).unwrap();
+    assert!(show(&version, 1).contains("DataFusion"));
+    // No column is a union, so there is nothing to call these two with.
+    let text = [Param::column(ScalarType::Utf8, true)];
+    assert!(Kernel::new(function::union_tag, &text, &ScalarType::Utf8).is_err());
+    assert!(Kernel::new(function::union_extract, &text, &ScalarType::Utf8).is_err());
+}
+
+#[test]
+fn empty_blocks_give_empty_columns() {
+    for (name, args, _) in cases() {
+        let Some(udf) = crate::scalar_functions().into_iter().find(|udf| udf.name() == name) else { continue };
+        let constants: Vec<_> = args.iter().map(|arg| (arg.param.clone(), None)).collect();
+        let Ok((ret, _)) = direct(&udf, &constants, 1) else { continue };
+        let params: Vec<_> = args.iter().map(|arg| arg.param.clone()).collect();
+        let got = Kernel::named(name, &params, &ret).unwrap().call(&[], 0).unwrap();
+        assert_eq!((got.len(), got.data_type()), (0, &ret.to_arrow()), "{name}");
+    }
+}

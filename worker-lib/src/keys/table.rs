@@ -1,0 +1,281 @@
+//! Hash tables from keys to dense numbers: open addressing, linear probing, at most half full, grown in place of order.
+//!
+//! ```text
+//!   pass 1, no branch on data:  hash ─▶ home slot ─▶ equal? ─▶ number, or a place in the list of misses
+//!   pass 2, misses only:        probe on, insert, grow
+//! ```
+//!
+//! The loads of pass 1 do not depend on each other, so the processor has a dozen cache misses in flight at once; that is
+//! what a software prefetch would buy. Only misses (new keys, and keys displaced from their home) take branches.
+//!
+//! A slot is two words, so that a probe touches one cache line, and all zero when empty, so that a new table is fresh
+//! memory from the system. The home of a hash is its high bits: growing keeps the order of slots, so it reads and
+//! writes in sequence. Numbers are given in the order of first appearance, and never change.
+
+use super::hash::{EXACT, hash_bytes, hash_word};
+
+const BLOCK: usize = 512;
+const FIRST_SLOTS: usize = 16;
+/// A table that had this many times more slots than it needed gives them back when it is cleared.
+const SLACK: usize = 16;
+
+/// Slots of either table: `[tag, payload]`; the low half of the payload is the number plus one, zero when empty.
+#[derive(Debug)]
+struct Slots {
+    slots: Vec<[u64; 2]>,
+    shift: u32,
+}
+
+impl Slots {
+    fn new(count: usize) -> Self {
+        Slots { slots: vec![[0; 2]; count], shift: u64::BITS - count.trailing_zeros() }
+    }
+
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        (hash >> self.shift) as usize
+    }
+
+    #[inline]
+    fn next(&self, at: usize) -> usize {
+        (at + 1) & (self.slots.len() - 1)
+    }
+
+    fn is_full(&self, groups: usize) -> bool {
+        groups * 2 >= self.slots.len()
+    }
+
+    /// More slots: four times as many while that is cheap.
+    fn grow(&mut self, hash_of: impl Fn(&[u64; 2]) -> u64) {
+        let count = self.slots.len() * if self.slots.len() < 1 << 16 { 4 } else { 2 };
+        let old = std::mem::replace(self, Slots::new(count));
+        for slot in old.slots.iter().filter(|slot| slot[1] != 0) {
+            let mut at = self.home(hash_of(slot));
+            while self.slots[at][1] != 0 {
+                at = self.next(at);
+            }
+            self.slots[at] = *slot;
+        }
+    }
+
+    fn clear(&mut self, groups: usize) {
+        if self.slots.len() > FIRST_SLOTS && self.slots.len() > groups.max(FIRST_SLOTS) * SLACK {
+            *self = Slots::new((groups * 4).next_power_of_two().max(FIRST_SLOTS));
+        } else {
+            self.slots.fill([0; 2]);
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.slots.len() * size_of::<[u64; 2]>()
+    }
+}
+
+/// Keys of up to 64 bits.
+#[derive(Debug)]
+pub(super) struct WordTable {
+    slots: Slots,
+    /// By number; the one of the null key is arbitrary.
+    pub(super) keys: Vec<u64>,
+    pub(super) null: Option<u32>,
+}
+
+impl WordTable {
+    pub(super) fn new() -> Self {
+        WordTable { slots: Slots::new(FIRST_SLOTS), keys: Vec::new(), null: None }
+    }
+
+    /// Appends the number of each word; `valid` (if some are null) is as long as `words`.
+    pub(super) fn assign(&mut self, words: &[u64], valid: Option<&[bool]>, out: &mut Vec<u32>) {
+        out.reserve(words.len());
+        match valid {
+            None => words.chunks(BLOCK).for_each(|words| self.assign_block(words, out)),
+            Some(valid) => {
+                for (&word, &valid) in words.iter().zip(valid) {
+                    out.push(if valid { self.find_or_insert(word) } else { self.null_number() });
+                }
+            }
+        }
+    }
+
+    fn assign_block(&mut self, words: &[u64], out: &mut Vec<u32>) {
+        let from = out.len();
+        let (mut misses, mut missed) = ([0u16; BLOCK], 0);
+        let Slots { slots, shift } = &self.slots;
+        out.extend(words.iter().enumerate().map(|(i, &word)| {
+            let slot = slots[(hash_word(word) >> shift) as usize];
+            misses[missed % BLOCK] = i as u16;
+            missed += usize::from((slot[0] != word) | (slot[1] == 0));
+            (slot[1] as u32).wrapping_sub(1)
+        }));
+        for &i in &misses[..missed] {
+            out[from + usize::from(i)] = self.find_or_insert(words[usize::from(i)]);
+        }
+    }
+
+    fn find_or_insert(&mut self, word: u64) -> u32 {
+        let mut at = self.slots.home(hash_word(word));
+        loop {
+            let slot = self.slots.slots[at];
+            if slot[1] == 0 {
+                break;
+            }
+            if slot[0] == word {
+                return slot[1] as u32 - 1;
+            }
+            at = self.slots.next(at);
+        }
+        let number = self.keys.len() as u32;
+        self.keys.push(word);
+        self.slots.slots[at] = [word, u64::from(number) + 1];
+        if self.slots.is_full(self.keys.len()) {
+            self.slots.grow(|slot| hash_word(slot[0]));
+        }
+        number
+    }
+
+    fn null_number(&mut self) -> u32 {
+        *self.null.get_or_insert_with(|| {
+            self.keys.push(0);
+            self.keys.len() as u32 - 1
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear(self.keys.len());
+        self.keys.clear();
+        self.null = None;
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.slots.memory() + self.keys.capacity() * size_of::<u64>()
+    }
+}
+
+/// Keys that are byte strings. A slot is `[hash, length << 32 | number + 1]`; strings of up to [`EXACT`] bytes are
+/// known by hash and length, longer ones are compared.
+#[derive(Debug)]
+pub(super) struct BytesTable {
+    slots: Slots,
+    bytes: Vec<u8>,
+    /// Where the key of each number ends in `bytes`.
+    ends: Vec<usize>,
+    pub(super) null: Option<u32>,
+}
+
+impl BytesTable {
+    pub(super) fn new() -> Self {
+        BytesTable { slots: Slots::new(FIRST_SLOTS), bytes: Vec::new(), ends: Vec::new(), null: None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The key with a number; empty for the null key.
+    #[inline]
+    pub(super) fn key(&self, number: usize) -> &[u8] {
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        &self.bytes[start..self.ends[number]]
+    }
+
+    /// Appends the number of each of `count` keys; `valid` (if some are null) has as many flags.
+    pub(super) fn assign<'a>(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> &'a [u8],
+        valid: Option<&[bool]>,
+        out: &mut Vec<u32>,
+    ) {
+        out.reserve(count);
+        match valid {
+            None => {
+                for start in (0..count).step_by(BLOCK) {
+                    self.assign_block(start..count.min(start + BLOCK), &key, out);
+                }
+            }
+            Some(valid) => {
+                for (i, &valid) in valid.iter().enumerate() {
+                    let number = if valid {
+                        let key = key(i);
+                        self.find_or_insert(hash_bytes(key), key)
+                    } else {
+                        self.null_number()
+                    };
+                    out.push(number);
+                }
+            }
+        }
+    }
+
+    fn assign_block<'a>(
+        &mut self,
+        range: std::ops::Range<usize>,
+        key: &impl Fn(usize) -> &'a [u8],
+        out: &mut Vec<u32>,
+    ) {
+        let from = out.len();
+        let mut hashes = [0u64; BLOCK];
+        let (mut misses, mut missed) = ([0u16; BLOCK], 0);
+        let Slots { slots, shift } = &self.slots;
+        let first = range.start;
+        out.extend(range.zip(&mut hashes).map(|(i, hash)| {
+            let key = key(i);
+            *hash = hash_bytes(key);
+            let slot = slots[(*hash >> shift) as usize];
+            let number = (slot[1] as u32).wrapping_sub(1);
+            // A key is never longer than an i32 offset can say.
+            let same = (slot[0] == *hash) & (slot[1] >> 32 == key.len() as u64) & (slot[1] != 0);
+            let same = same && (key.len() <= EXACT || self.key(number as usize) == key);
+            misses[missed % BLOCK] = (i - first) as u16;
+            missed += usize::from(!same);
+            number
+        }));
+        for &i in &misses[..missed] {
+            let i = usize::from(i);
+            out[from + i] = self.find_or_insert(hashes[i], key(first + i));
+        }
+    }
+
+    fn find_or_insert(&mut self, hash: u64, key: &[u8]) -> u32 {
+        let len = key.len() as u64;
+        let mut at = self.slots.home(hash);
+        loop {
+            let slot = self.slots.slots[at];
+            if slot[1] == 0 {
+                break;
+            }
+            let number = slot[1] as u32 - 1;
+            if slot[0] == hash && slot[1] >> 32 == len && (key.len() <= EXACT || self.key(number as usize) == key) {
+                return number;
+            }
+            at = self.slots.next(at);
+        }
+        let number = self.ends.len() as u32;
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+        self.slots.slots[at] = [hash, len << 32 | (u64::from(number) + 1)];
+        if self.slots.is_full(self.ends.len()) {
+            self.slots.grow(|slot| slot[0]);
+        }
+        number
+    }
+
+    fn null_number(&mut self) -> u32 {
+        *self.null.get_or_insert_with(|| {
+            self.ends.push(self.bytes.len());
+            self.ends.len() as u32 - 1
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.slots.clear(self.ends.len());
+        self.bytes.clear();
+        self.ends.clear();
+        self.null = None;
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.slots.memory() + self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+}

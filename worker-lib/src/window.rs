@@ -1,0 +1,677 @@
+//! Tumbling windows: which rows belong to which window, and in it to which group.
+//!
+//! ```text
+//!   rows ──▶ bins (one an open window, by start) ──▶ parts (rows of one bin) ──▶ group numbers ──▶ generated loop
+//!                                                                                                   over the part
+//! ```
+//!
+//! [`Tumble::assign`] does everything that does not depend on the query's aggregates, in precompiled code; the generated
+//! stage then has one loop that updates the states of a part. Nearly always a batch lies in one window: smallest and
+//! largest event time tell, and no row is divided by the width. Otherwise rows are sorted by window.
+//!
+//! States are in [`States`], one vector for each bin, indexed by group number: an array of structs, so that a group costs
+//! one cache miss whatever the number of aggregates.
+//!
+//! Invariants: windows are `[start, end)`, aligned to the Unix epoch, and close in the order of their start; a row whose
+//! window's end is not above the watermark, or that has no event time, is late and counted; bins keep their key tables'
+//! memory for the windows to come. Arithmetic near the limits of `i64` saturates.
+//!
+//! Not here: the watermark's origin ([`observe`] apart), what the aggregates are ([`crate::agg`]), checkpoints (they read
+//! [`Tumble::open`] and [`Tumble::keys`]).
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use arrow::array::{Array, ArrayRef};
+use schema::{ScalarType, TimeUnit};
+
+use crate::column;
+use crate::error::TaskError;
+use crate::keys::{Key, KeyTable};
+use crate::select::Rows;
+use crate::stage::StageContext;
+
+/// Most groups that leave at once.
+const CHUNK: usize = 8_192;
+/// Windows of one batch that are looked for one by one, before a map is used.
+const FEW: usize = 16;
+
+/// A column, and whether it is aligned to the batch's rows or to the selection's positions.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    array: &'a ArrayRef,
+    by_row: bool,
+}
+
+impl<'a> Input<'a> {
+    /// A column of the batch.
+    pub fn row(array: &'a ArrayRef) -> Self {
+        Input { array, by_row: true }
+    }
+
+    /// A column that was computed for the selected rows.
+    pub fn position(array: &'a ArrayRef) -> Self {
+        Input { array, by_row: false }
+    }
+}
+
+/// Rows of one batch that belong to one window.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Number of the window's bin; reused once the window has closed.
+    pub bin: usize,
+    /// Groups that the window has by now.
+    pub groups: usize,
+    range: Range<usize>,
+}
+
+/// A chunk of the groups of a closed window.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    pub bin: usize,
+    /// Numbers of the groups in this chunk.
+    pub groups: Range<usize>,
+    /// No more of this window.
+    pub last: bool,
+    /// The key columns, one value for each group.
+    pub keys: Vec<ArrayRef>,
+    /// Nanoseconds since the Unix epoch.
+    pub start: i64,
+    pub end: i64,
+}
+
+impl Closed {
+    /// The column `STRUCT<start, end>`.
+    pub fn window(&self) -> ArrayRef {
+        column::window(self.start, self.end, self.groups.len())
+    }
+
+    /// The column of the window's start, in nanoseconds.
+    pub fn window_start(&self) -> ArrayRef {
+        column::from_timestamp(vec![self.start; self.groups.len()], None, TimeUnit::Nanosecond, None)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    start: i64,
+    end: i64,
+}
+
+impl Window {
+    fn around(time: i64, width: i64) -> Window {
+        let since_start = time.rem_euclid(width);
+        Window { start: time.saturating_sub(since_start), end: time.saturating_add(width - since_start) }
+    }
+
+    #[inline]
+    fn holds(&self, time: i64) -> bool {
+        self.start <= time && (time < self.end || self.end == i64::MAX)
+    }
+}
+
+#[derive(Debug)]
+struct Bin {
+    window: Window,
+    slot: usize,
+}
+
+/// Where the rows of one window in the present batch go.
+#[derive(Debug)]
+struct Route {
+    window: Window,
+    late: bool,
+    rows: usize,
+}
+
+/// Open windows and their groups.
+#[derive(Debug)]
+pub struct Tumble {
+    width: i64,
+    key_types: Vec<ScalarType>,
+    watermark: i64,
+    /// Open windows by start.
+    bins: Vec<Bin>,
+    /// Key tables by slot, used and free.
+    tables: Vec<KeyTable>,
+    free: Vec<usize>,
+    /// Groups of the first bin that have left.
+    flushed: usize,
+
+    // What `assign` says of the present batch.
+    parts: Vec<Part>,
+    rows: Vec<u32>,
+    groups: Vec<u32>,
+    /// Positions in the selection, in the order of `rows`; only while rows are being routed.
+    positions: Vec<u32>,
+    /// The first so many of `rows` are 0, 1, 2, ...
+    counting: usize,
+    times: Vec<i64>,
+    routes: Vec<Route>,
+    route_of: Vec<u32>,
+    route_of_start: HashMap<i64, u32>,
+}
+
+impl Tumble {
+    /// Windows of `width` nanoseconds, grouped by keys of these types.
+    pub fn new(width: i64, keys: &[ScalarType]) -> Self {
+        Tumble {
+            width: width.max(1),
+            key_types: keys.to_vec(),
+            watermark: i64::MIN,
+            bins: Vec::new(),
+            tables: Vec::new(),
+            free: Vec::new(),
+            flushed: 0,
+            parts: Vec::new(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            positions: Vec::new(),
+            counting: 0,
+            times: Vec::new(),
+            routes: Vec::new(),
+            route_of: Vec::new(),
+            route_of_start: HashMap::new(),
+        }
+    }
+
+    /// Routes rows to windows and finds their groups. `event_time` is a timestamp of any unit. Late rows are counted in
+    /// `cx` and are in no part.
+    ///
+    /// # Errors
+    /// When a window has more groups than can be numbered.
+    pub fn assign(
+        &mut self,
+        rows: Rows<'_>,
+        event_time: Input<'_>,
+        keys: &[Input<'_>],
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.parts.clear();
+        self.groups.clear();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self.only_window(rows, event_time) {
+            Some(window) if window.end <= self.watermark => cx.late_rows += rows.len() as u64,
+            Some(window) => {
+                self.list_all(rows);
+                self.add_part(window, 0..rows.len(), None, keys);
+            }
+            None => {
+                cx.late_rows += self.route(rows, event_time);
+                self.sort_by_route(rows);
+                let positions = std::mem::take(&mut self.positions);
+                let mut from = 0;
+                for index in 0..self.routes.len() {
+                    let Route { window, late, rows } = self.routes[index];
+                    if !late {
+                        self.add_part(window, from..from + rows, Some(&positions), keys);
+                        from += rows;
+                    }
+                }
+                self.positions = positions;
+            }
+        }
+        // The tables number groups by u32, less one for "no group".
+        match self.parts.iter().any(|part| part.groups >= u32::MAX as usize - 1) {
+            true => Err(TaskError::user("a window has more than 4294967294 groups")),
+            false => Ok(()),
+        }
+    }
+
+    /// The window that holds all rows, if it is one, none of them without an event time.
+    fn only_window(&mut self, rows: Rows<'_>, event_time: Input<'_>) -> Option<Window> {
+        let (times, nanos) = column::ticks(event_time.array);
+        if times.nulls.is_some() {
+            return None;
+        }
+        let values = match rows {
+            Rows::Some(rows) if event_time.by_row => {
+                self.times.clear();
+                self.times.extend(rows.values().iter().map(|&row| times.values[row as usize]));
+                &self.times
+            }
+            _ => times.values,
+        };
+        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), &time| (min.min(time), max.max(time)));
+        let window = Window::around(min.saturating_mul(nanos), self.width);
+        window.holds(max.saturating_mul(nanos)).then_some(window)
+    }
+
+    /// Makes `self.rows` the rows.
+    fn list_all(&mut self, rows: Rows<'_>) {
+        match rows {
+            Rows::All(count) => {
+                if self.counting < count {
+                    self.rows.clear();
+                    self.rows.extend(0..count as u32);
+                    self.counting = count;
+                }
+            }
+            Rows::Some(rows) => {
+                self.counting = 0;
+                self.rows.clear();
+                self.rows.extend_from_slice(rows.values());
+            }
+        }
+    }
+
+    /// Finds the window of each row; returns how many are late.
+    fn route(&mut self, rows: Rows<'_>, event_time: Input<'_>) -> u64 {
+        self.routes.clear();
+        self.route_of.clear();
+        self.route_of_start.clear();
+        let (times, nanos) = column::ticks(event_time.array);
+        let mut without_time = 0;
+        let mut last = 0;
+        for position in 0..rows.len() {
+            let row = if event_time.by_row { rows.row(position) } else { position };
+            let Some(time) = times.get(row) else {
+                without_time += 1;
+                self.route_of.push(u32::MAX);
+                continue;
+            };
+            let time = time.saturating_mul(nanos);
+            if !self.routes.get(last).is_some_and(|route| route.window.holds(time)) {
+                last = self.route_to(time);
+            }
+            self.routes[last].rows += 1;
+            self.route_of.push(last as u32);
+        }
+        without_time + self.routes.iter().filter(|route| route.late).map(|route| route.rows as u64).sum::<u64>()
+    }
+
+    fn route_to(&mut self, time: i64) -> usize {
+        let next = self.routes.len();
+        if next <= FEW
+            && let Some(found) = self.routes.iter().position(|route| route.window.holds(time))
+        {
+            return found;
+        }
+        let window = Window::around(time, self.width);
+        let found = *self.route_of_start.entry(window.start).or_insert(next as u32) as usize;
+        if found == next {
+            self.routes.push(Route { window, late: window.end <= self.watermark, rows: 0 });
+        }
+        found
+    }
+
+    /// Makes `self.rows` and `self.positions` the rows that are not late, by route.
+    fn sort_by_route(&mut self, rows: Rows<'_>) {
+        let mut total = 0;
+        let mut next = Vec::with_capacity(self.routes.len());
+        for route in &self.routes {
+            next.push(total);
+            total += if route.late { 0 } else { route.rows };
+        }
+        self.counting = 0;
+        self.rows.clear();
+        self.rows.resize(total, 0);
+        self.positions.clear();
+        self.positions.resize(total, 0);
+        for (position, &route) in self.route_of.iter().enumerate() {
+            if route != u32::MAX && !self.routes[route as usize].late {
+                let at = next[route as usize];
+                next[route as usize] += 1;
+                self.rows[at] = rows.row(position) as u32;
+                self.positions[at] = position as u32;
+            }
+        }
+    }
+
+    /// Finds the groups of the rows in `range` of `self.rows`, which belong to one window. `positions` goes with
+    /// `self.rows`; `None`: these are all rows, in order.
+    fn add_part(&mut self, window: Window, range: Range<usize>, positions: Option<&[u32]>, keys: &[Input<'_>]) {
+        let bin = self.bin_of(window);
+        let rows = &self.rows[range.clone()];
+        let is_all = positions.is_none() && self.counting > 0;
+        let key = |key: &Input<'_>| -> Option<&[u32]> {
+            match (key.by_row, positions) {
+                (true, _) => (!is_all).then_some(rows),
+                (false, positions) => positions.map(|positions| &positions[range.clone()]),
+            }
+        };
+        let keys = keys.iter().map(|input| Key { array: input.array, indices: key(input) }).collect::<Vec<_>>();
+        let table = &mut self.tables[bin];
+        table.assign(&keys, range.len(), &mut self.groups);
+        self.parts.push(Part { bin, groups: table.len(), range });
+    }
+
+    /// The slot of a window's bin.
+    fn bin_of(&mut self, window: Window) -> usize {
+        match self.bins.binary_search_by_key(&window.start, |bin| bin.window.start) {
+            Ok(at) => self.bins[at].slot,
+            Err(at) => {
+                let slot = self.free.pop().unwrap_or_else(|| {
+                    self.tables.push(KeyTable::new(&self.key_types));
+                    self.tables.len() - 1
+                });
+                self.bins.insert(at, Bin { window, slot });
+                slot
+            }
+        }
+    }
+
+    /// The rows of the last batch, by window.
+    #[inline]
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// The rows of a part.
+    #[inline]
+    pub fn rows_of(&self, part: &Part) -> &[u32] {
+        &self.rows[part.range.clone()]
+    }
+
+    /// The group number of each row of a part.
+    #[inline]
+    pub fn groups_of(&self, part: &Part) -> &[u32] {
+        &self.groups[part.range.clone()]
+    }
+
+    /// Row and group of each row of a part.
+    #[inline]
+    pub fn pairs(&self, part: &Part) -> impl Iterator<Item = (usize, usize)> {
+        self.rows_of(part).iter().zip(self.groups_of(part)).map(|(&row, &group)| (row as usize, group as usize))
+    }
+
+    /// The next groups of windows that end at or before the watermark, oldest window first; to be called until there
+    /// are none. Whoever gets a chunk releases its states before the next call of [`Tumble::assign`].
+    pub fn next_closed(&mut self, watermark: i64) -> Option<Closed> {
+        self.watermark = self.watermark.max(watermark);
+        let Bin { window, slot } = self.bins.first().filter(|bin| bin.window.end <= self.watermark)?;
+        let (window, slot) = (*window, *slot);
+        let table = &mut self.tables[slot];
+        let groups = self.flushed..table.len().min(self.flushed + CHUNK);
+        let last = groups.end == table.len();
+        let keys = table.columns(groups.clone());
+        self.flushed = groups.end;
+        if last {
+            table.clear();
+            self.free.push(slot);
+            self.bins.remove(0);
+            self.flushed = 0;
+        }
+        Some(Closed { bin: slot, groups, last, keys, start: window.start, end: window.end })
+    }
+
+    /// Open windows, oldest first: bin and start.
+    pub fn open(&self) -> impl Iterator<Item = (usize, i64)> {
+        self.bins.iter().map(|bin| (bin.slot, bin.window.start))
+    }
+
+    /// Key columns of all groups of a bin.
+    pub fn keys(&self, bin: usize) -> Vec<ArrayRef> {
+        self.tables[bin].columns(0..self.tables[bin].len())
+    }
+
+    /// Bytes that the key tables occupy.
+    pub fn memory(&self) -> usize {
+        self.tables.iter().map(KeyTable::memory).sum()
+    }
+}
+
+/// States of the groups: one vector for each bin of a [`Tumble`].
+#[derive(Clone, Debug)]
+pub struct States<S> {
+    bins: Vec<Vec<S>>,
+}
+
+impl<S> Default for States<S> {
+    fn default() -> Self {
+        States { bins: Vec::new() }
+    }
+}
+
+impl<S: Default> States<S> {
+    pub fn new() -> Self {
+        States::default()
+    }
+
+    /// The states of a bin, of which there are to be `groups`.
+    #[inline]
+    pub fn of(&mut self, bin: usize, groups: usize) -> &mut [S] {
+        if self.bins.len() <= bin {
+            self.bins.resize_with(bin + 1, Vec::new);
+        }
+        let states = &mut self.bins[bin];
+        if states.len() < groups {
+            states.resize_with(groups, S::default);
+        }
+        states
+    }
+
+    /// The states of a chunk.
+    #[inline]
+    pub fn closed(&self, closed: &Closed) -> &[S] {
+        &self.bins[closed.bin][closed.groups.clone()]
+    }
+
+    /// Forgets the states of a window, once its last chunk has left; keeps the memory for the next one.
+    #[inline]
+    pub fn release(&mut self, closed: &Closed) {
+        if closed.last {
+            let states = &mut self.bins[closed.bin];
+            states.clear();
+            states.shrink_to(closed.groups.end * 16);
+        }
+    }
+}
+
+/// Takes part in the stage's watermark: the largest of `times` (a timestamp of any unit), plus `add_nanos`.
+pub fn observe(times: &ArrayRef, add_nanos: i64, cx: &mut StageContext) {
+    let (times, nanos) = column::ticks(times);
+    let latest = match times.nulls {
+        None => times.values.iter().copied().max(),
+        Some(nulls) => nulls.valid_indices().map(|row| times.values[row]).max(),
+    };
+    if let Some(latest) = latest {
+        let watermark = latest.saturating_mul(nanos).saturating_add(add_nanos);
+        cx.observed_watermark = Some(cx.observed_watermark.map_or(watermark, |observed| observed.max(watermark)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::column::{from_i64, from_timestamp, validity};
+    use crate::select::Selection;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct State {
+        count: i64,
+        sum: i64,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// Event time (if any), key, and whether the row passes the filter.
+        Rows(Vec<(Option<i64>, i64, bool)>),
+        Watermark(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let time = prop_oneof![8 => (-40i64..40).prop_map(Some), 1 => Just(None), 1 => (-4_000i64..4_000).prop_map(Some)];
+        let row = (time, -3i64..3, prop::bool::weighted(0.8));
+        let rows = prop::collection::vec(row, 0..40).prop_map(Step::Rows);
+        prop::collection::vec(prop_oneof![3 => rows, 1 => (-50i64..60).prop_map(Step::Watermark)], 1..12)
+    }
+
+    /// Window start and key to count and sum; each is emitted once.
+    type Out = Vec<BTreeMap<(i64, i64), (i64, i64)>>;
+
+    struct Fused {
+        tumble: Tumble,
+        states: States<State>,
+        out: Out,
+        late: u64,
+    }
+
+    impl Fused {
+        fn rows(&mut self, rows: &[(Option<i64>, i64, bool)], unit: TimeUnit, computed: bool, filtered: bool) {
+            let valid = rows.iter().map(|row| row.0.is_some()).collect::<Vec<_>>();
+            let times = from_timestamp(rows.iter().map(|row| row.0.unwrap_or(7)).collect(), validity(&valid), unit, None);
+            let keys = from_i64(rows.iter().map(|row| row.1).collect(), None);
+            let selection = Selection::filter(rows.len(), None, |row| !filtered || rows[row].2);
+            let selected = if filtered { selection.rows() } else { Rows::All(rows.len()) };
+            let (taken_times, taken_keys) = (selected.take(&times), selected.take(&keys));
+            let (time, key) = match computed {
+                true => (Input::position(&taken_times), Input::position(&taken_keys)),
+                false => (Input::row(&times), Input::row(&keys)),
+            };
+            let mut cx = StageContext::default();
+            self.tumble.assign(selected, time, &[key], &mut cx).unwrap();
+            self.late += cx.late_rows;
+            for part in self.tumble.parts() {
+                let states = self.states.of(part.bin, part.groups);
+                for (row, group) in self.tumble.pairs(part) {
+                    states[group].count += 1;
+                    states[group].sum += rows[row].1 * 10 + rows[row].0.unwrap();
+                }
+            }
+        }
+
+        fn watermark(&mut self, watermark: i64) {
+            let mut emitted = BTreeMap::new();
+            let mut last_start = i64::MIN;
+            while let Some(closed) = self.tumble.next_closed(watermark) {
+                assert!(closed.start >= last_start, "windows close in order");
+                last_start = closed.start;
+                let keys = column::i64(&closed.keys[0]);
+                for (at, state) in self.states.closed(&closed).iter().enumerate() {
+                    emitted.insert((closed.start, keys.value(at)), (state.count, state.sum));
+                }
+                self.states.release(&closed);
+            }
+            self.out.push(emitted);
+        }
+    }
+
+    /// The same by plain arithmetic on maps.
+    fn naive(steps: &[Step], width: i64, nanos: i64, filtered: bool) -> (Out, u64) {
+        let (mut open, mut out, mut late, mut watermark) = (BTreeMap::new(), Out::new(), 0, i64::MIN);
+        for step in steps {
+            match step {
+                Step::Rows(rows) => {
+                    for &(time, key, keep) in rows {
+                        if filtered && !keep {
+                            continue;
+                        }
+                        let Some(ticks) = time else {
+                            late += 1;
+                            continue;
+                        };
+                        let start = (ticks * nanos).div_euclid(width) * width;
+                        if start + width <= watermark {
+                            late += 1;
+                            continue;
+                        }
+                        let state: &mut (i64, i64) = open.entry((start, key)).or_default();
+                        state.0 += 1;
+                        state.1 += key * 10 + ticks;
+                    }
+                }
+                Step::Watermark(to) => {
+                    watermark = watermark.max(*to);
+                    let later = open.split_off(&(watermark.saturating_sub(width).saturating_add(1), i64::MIN));
+                    out.push(std::mem::replace(&mut open, later));
+                }
+            }
+        }
+        (out, late)
+    }
+
+    proptest! {
+        #[test]
+        fn windows_are_those_of_plain_arithmetic(
+            steps in steps(),
+            width in prop::sample::select(vec![1i64, 7, 10, 60]),
+            millis in any::<bool>(),
+            computed in any::<bool>(),
+            filtered in any::<bool>(),
+        ) {
+            let unit = if millis { TimeUnit::Millisecond } else { TimeUnit::Nanosecond };
+            let nanos = unit.nanos();
+            let mut steps = steps;
+            for step in &mut steps {
+                if let Step::Watermark(to) = step {
+                    *to *= nanos;
+                }
+            }
+            steps.push(Step::Watermark(i64::MAX));
+            let tumble = Tumble::new(width * nanos, &[ScalarType::Int64]);
+            let mut fused = Fused { tumble, states: States::new(), out: Vec::new(), late: 0 };
+            for step in &steps {
+                match step {
+                    Step::Rows(rows) => fused.rows(rows, unit, computed, filtered),
+                    Step::Watermark(to) => fused.watermark(*to),
+                }
+            }
+            let (out, late) = naive(&steps, width * nanos, nanos, filtered);
+            prop_assert_eq!(fused.out, out);
+            prop_assert_eq!(fused.late, late);
+        }
+    }
+
+    #[test]
+    fn a_window_leaves_in_chunks_in_the_order_of_first_appearance() {
+        let count = CHUNK * 2 + 5;
+        let mut tumble = Tumble::new(10, &[ScalarType::Int64]);
+        let keys = from_i64((0..count as i64).rev().collect(), None);
+        let times = from_timestamp(vec![3; count], None, TimeUnit::Nanosecond, None);
+        let mut cx = StageContext::default();
+        tumble.assign(Rows::All(count), Input::row(&times), &[Input::row(&keys)], &mut cx).unwrap();
+        assert!(tumble.next_closed(9).is_none());
+        let mut next = count as i64;
+        let mut lasts = Vec::new();
+        while let Some(closed) = tumble.next_closed(10) {
+            assert_eq!((closed.start, closed.end), (0, 10));
+            for &key in column::i64(&closed.keys[0]).values {
+                next -= 1;
+                assert_eq!(key, next);
+            }
+            assert_eq!(closed.window().len(), closed.groups.len());
+            assert_eq!(column::i64(&closed.window_start()).value(0), 0);
+            lasts.push(closed.last);
+        }
+        assert_eq!((next, lasts), (0, vec![false, false, true]));
+        // The window is closed: its rows are late now.
+        tumble.assign(Rows::All(count), Input::row(&times), &[Input::row(&keys)], &mut cx).unwrap();
+        assert_eq!((cx.late_rows, tumble.parts().len()), (count as u64, 0));
+    }
+
+    #[test]
+    fn the_limits_of_time_saturate() {
+        let mut tumble = Tumble::new(1_000, &[]);
+        let times = from_timestamp(vec![i64::MIN, i64::MAX, -1, 0], None, TimeUnit::Second, None);
+        let mut cx = StageContext::default();
+        tumble.assign(Rows::All(4), Input::row(&times), &[], &mut cx).unwrap();
+        assert_eq!(tumble.parts().len(), 4);
+        assert_eq!(tumble.open().map(|(_, start)| start).collect::<Vec<_>>(), {
+            let last = i64::MAX - i64::MAX % 1_000;
+            [i64::MIN, -1_000_000_000, 0, last]
+        });
+        let mut closed = 0;
+        while tumble.next_closed(i64::MAX).is_some() {
+            closed += 1;
+        }
+        assert_eq!((closed, cx.late_rows), (4, 0));
+    }
+
+    #[test]
+    fn the_largest_time_is_observed() {
+        let mut cx = StageContext::default();
+        observe(&from_timestamp(vec![5, 9], validity(&[true, false]), TimeUnit::Second, None), -1, &mut cx);
+        assert_eq!(cx.observed_watermark, Some(4_999_999_999));
+        observe(&from_timestamp(vec![1], None, TimeUnit::Nanosecond, None), 0, &mut cx);
+        observe(&from_timestamp(vec![1], validity(&[false]), TimeUnit::Nanosecond, None), 0, &mut cx);
+        assert_eq!(cx.observed_watermark, Some(4_999_999_999));
+        observe(&from_timestamp(vec![i64::MAX], None, TimeUnit::Second, None), 5, &mut cx);
+        assert_eq!(cx.observed_watermark, Some(i64::MAX));
+    }
+}
