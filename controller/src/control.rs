@@ -429,14 +429,12 @@ impl JobLoop {
 
     /// One step: decide, store, tell the watchers, act.
     async fn handle(&mut self, event: Event) {
-        let (next, effects) = state::step(&self.job, &event, self.now());
+        let (next, mut effects) = state::step(&self.job, &event, self.now());
         let before = std::mem::replace(&mut self.job, next);
         let changed = before.state.name() != self.job.state.name();
-        let mut effects = effects;
-        if changed || before.facts.generation != self.job.facts.generation {
-            if let Err(error) = self.record(&before.state).await {
-                effects = self.on_store_failure(error, effects);
-            }
+        // Every generation begins with a change of state.
+        if changed && let Err(error) = self.record(&before.state).await {
+            effects = self.on_store_failure(error, effects);
         }
         if changed {
             tracing::debug!(

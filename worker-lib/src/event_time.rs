@@ -187,7 +187,9 @@ impl Partitions {
 
     /// Finds partitions that have been silent for too long.
     pub(crate) fn check(&mut self, now: Instant) -> Silence {
-        let (Some(idle_after), Some(next_check)) = (self.idle_after, self.next_check) else { return Silence::default() };
+        let (Some(idle_after), Some(next_check)) = (self.idle_after, self.next_check) else {
+            return Silence::default();
+        };
         if now < next_check {
             return Silence::default();
         }

@@ -40,7 +40,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
     let script = trace.fallible("parse", || compiler_sql::parse(&request.sql))?;
     trace.show(View::Ast, until, || script.to_string())?;
     let bound = trace.fallible("bind", || compiler_sql::bind(&script, &options))?;
-    let bound = trace.fallible("rules", || compiler_sql::optimize(bound))?;
+    let bound = trace.pass("rules", || compiler_sql::optimize(bound));
     trace.show(View::Logical, until, || bound.to_string())?;
     let plan = trace.fallible("lower", || compiler_sql::lower(&bound))?;
     trace.show(View::Plan, until, || print::plan(&plan))?;
@@ -130,7 +130,7 @@ impl Trace {
         if let Some((view, text)) = state.views.last_key_value() {
             let _ = write!(detail, "\nits input ({view}):\n{text}");
         }
-        Diagnostic::error(compiler_sql::code::INTERNAL, None, "internal error")
+        Diagnostic::error(compiler_sql::diagnostic::code::INTERNAL, None, "internal error")
             .with_detail(detail)
             .with_hint("this is a bug in streamwright, not in the query: please report it with this message")
     }

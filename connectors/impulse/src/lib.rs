@@ -125,7 +125,11 @@ impl Impulse {
             return Err(oldest);
         }
         let deadline = oldest + self.linger;
-        if waiting >= whole || self.made == 0 || deadline <= elapsed || deadline < self.due_at(self.made + waiting, rate) {
+        if waiting >= whole
+            || self.made == 0
+            || deadline <= elapsed
+            || deadline < self.due_at(self.made + waiting, rate)
+        {
             return Ok(waiting.min(whole));
         }
         Err(deadline.min(self.due_at(self.made + whole - 1, rate)))

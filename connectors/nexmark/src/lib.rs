@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use connectors_options::nexmark::{NexmarkSource, Pacing};
+use connectors_options::nexmark::NexmarkSource;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters, SourceEvent};
@@ -46,7 +46,7 @@ struct Nexmark {
     /// Events of all tasks.
     count: u64,
     rate: f64,
-    pacing: Pacing,
+    paced: bool,
     clock: Clock,
     columns: Vec<Column>,
     batch_rows: u64,
@@ -83,9 +83,9 @@ impl Nexmark {
         Ok(Nexmark {
             next: cx.task as u64,
             step: cx.parallelism as u64,
-            count: options.message_count.unwrap_or(u64::MAX),
+            count: options.events.unwrap_or(u64::MAX),
             rate: options.event_rate,
-            pacing: options.pacing,
+            paced: options.paced,
             clock: Clock {
                 start: options.start_time_nanos.unwrap_or_else(now_nanos),
                 nanos_per_event: 1e9 / options.event_rate,
@@ -111,7 +111,7 @@ impl Nexmark {
     /// or when its oldest event has waited for the linger time.
     fn plan(&self, elapsed: Duration) -> Result<u64, Duration> {
         let whole = self.batch_rows.min(self.mine_before(u64::MAX));
-        if self.pacing == Pacing::None {
+        if !self.paced {
             return Ok(whole);
         }
         let waiting = self.mine_before((elapsed.as_secs_f64() * self.rate) as u64 + 1);
@@ -170,9 +170,9 @@ mod tests {
     fn source(task: usize, parallelism: usize, count: u64, schema: Schema) -> Nexmark {
         let options = NexmarkSource {
             event_rate: 1e4,
-            message_count: Some(count),
+            events: Some(count),
             start_time_nanos: Some(1_000_000_000),
-            pacing: Pacing::None,
+            paced: false,
         };
         let metadata = schema.fields.iter().map(|f| (f.name == EVENT_TIME).then(|| EVENT_TIME.to_owned())).collect();
         Nexmark::new(SourceContext {
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn events_come_when_they_are_due() {
         let mut source = source(1, 2, 1_000_000, Schema::default());
-        source.pacing = Pacing::WallClock;
+        source.paced = true;
         source.rate = 1_000.0;
         let millis = Duration::from_millis;
         assert_eq!(source.plan(millis(0)), Err(millis(1)), "the first of the second task is the second event");

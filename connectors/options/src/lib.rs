@@ -6,7 +6,16 @@
 //! Validation turns the strings of a `WITH (...)` clause into a typed struct, which travels to the worker as JSON
 //! and is read there into the same struct. Nothing is validated twice and no string is parsed at run time.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+pub mod blackhole;
+pub mod filesystem;
+pub mod format;
+pub mod impulse;
+pub mod nexmark;
 pub mod options;
+pub mod single_file;
+pub mod stdout;
 
 use schema::{ScalarType, Schema};
 
@@ -48,10 +57,130 @@ pub struct Validated {
     pub max_parallelism: Option<usize>,
 }
 
+impl Validated {
+    /// # Errors
+    /// Never for an options struct, which is plain data.
+    pub(crate) fn new(config: &impl serde::Serialize, max_parallelism: Option<usize>) -> Result<Self, OptionError> {
+        match serde_json::to_value(config) {
+            Ok(config) => Ok(Validated { config, max_parallelism }),
+            Err(error) => Err(OptionError { key: None, message: error.to_string(), hint: None }),
+        }
+    }
+}
+
+/// The metadata of sources that have no other: the row's event time or, for files, the time when it was read.
+pub(crate) const EVENT_TIME_ONLY: &[(&str, ScalarType)] = &[(schema::EVENT_TIME, ScalarType::TIMESTAMP_NS)];
+
 /// All connectors, in alphabetical order.
-pub static CONNECTORS: &[&dyn Connector] = &[];
+pub static CONNECTORS: &[&dyn Connector] = &[
+    &blackhole::Blackhole,
+    &filesystem::Filesystem,
+    &impulse::Impulse,
+    &nexmark::Nexmark,
+    &single_file::SingleFile,
+    &stdout::Stdout,
+];
 
 /// The connector of that name.
 pub fn find(name: &str) -> Option<&'static dyn Connector> {
     CONNECTORS.iter().copied().find(|connector| connector.name() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use schema::Field;
+
+    use super::*;
+
+    fn source(name: &str, options: &[(&str, &str)]) -> Result<serde_json::Value, String> {
+        let schema = Schema::new(vec![Field::new("a", ScalarType::Int64, true)]);
+        validate(options, |options| find(name).unwrap().source(options, &schema).unwrap())
+    }
+
+    fn sink(name: &str, options: &[(&str, &str)]) -> Result<serde_json::Value, String> {
+        let schema = Schema::new(vec![Field::new("a", ScalarType::Int64, true)]);
+        validate(options, |options| find(name).unwrap().sink(options, &schema).unwrap())
+    }
+
+    fn validate(
+        options: &[(&str, &str)],
+        validate: impl Fn(&mut Options) -> Result<Validated, OptionError>,
+    ) -> Result<serde_json::Value, String> {
+        let mut options = Options::new(options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let validated = validate(&mut options).map_err(|error| error.message)?;
+        assert_eq!(options.unknown().collect::<Vec<_>>(), Vec::<&str>::new());
+        Ok(validated.config)
+    }
+
+    #[test]
+    fn connectors_are_in_order_and_found_by_name() {
+        let names: Vec<_> = CONNECTORS.iter().map(|connector| connector.name()).collect();
+        assert!(names.is_sorted());
+        assert!(find("single_file").is_some() && find("kafka").is_none());
+    }
+
+    #[test]
+    fn options_become_the_struct_that_the_runtime_reads() {
+        let config = source("single_file", &[("path", "file:///tmp/a.json"), ("wait_for_control", "false")]).unwrap();
+        let options: filesystem::FilesystemSource = serde_json::from_value(config).unwrap();
+        assert_eq!((options.path.as_str(), options.reading.format.name()), ("/tmp/a.json", "json"));
+        let config = sink(
+            "filesystem",
+            &[
+                ("path", "out"),
+                ("format", "parquet"),
+                ("parquet.compression", "snappy"),
+                ("rolling_policy.interval", "10s"),
+                ("partitioning.fields", "a"),
+                ("filename.strategy", "serial"),
+            ],
+        )
+        .unwrap();
+        let options: filesystem::FilesystemSink = serde_json::from_value(config).unwrap();
+        assert_eq!(options.rolling.interval_micros, Some(10_000_000));
+        assert_eq!(options.partition_by, ["a"]);
+        assert_eq!(options.naming.strategy, filesystem::NamingStrategy::Serial);
+        let config = source("nexmark", &[("event_rate", "100"), ("runtime", "2.5"), ("pacing", "none")]).unwrap();
+        let options: nexmark::NexmarkSource = serde_json::from_value(config).unwrap();
+        assert_eq!((options.events, options.paced), (Some(250), false));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let cases = [
+            (source("filesystem", &[("format", "json")]), "option \"path\" is required"),
+            (source("filesystem", &[("path", "x")]), "option \"format\" is required"),
+            (
+                source("filesystem", &[("path", "s3://b/x"), ("format", "json")]),
+                "object stores (s3://) are not supported yet",
+            ),
+            (source("single_file", &[("path", "x"), ("format", "avro")]), "format 'avro' is not supported yet"),
+            (
+                source("single_file", &[("path", "x"), ("format", "xml")]),
+                "option \"format\" must be one of 'json', 'csv', 'parquet', 'raw_string', 'raw_bytes', not 'xml'",
+            ),
+            (
+                source("filesystem", &[("path", "x"), ("format", "json"), ("source.regex_pattern", "(")]),
+                "option \"source.regex_pattern\" is not a regular expression: '('",
+            ),
+            (
+                source("single_file", &[("path", "x"), ("format", "raw_string")]),
+                "a table with format 'raw_string' has exactly one column, value TEXT",
+            ),
+            (
+                sink("filesystem", &[("path", "x"), ("format", "json"), ("partitioning.fields", "b")]),
+                "column \"b\" in option \"partitioning.fields\" does not exist",
+            ),
+            (
+                sink("filesystem", &[("path", "x"), ("format", "json"), ("partitioning.time_pattern", "%Y")]),
+                "option \"partitioning.time_pattern\" is not supported yet",
+            ),
+            (source("impulse", &[("event_rate", "0")]), "option \"event_rate\" must be a number above 0, not '0'"),
+            (source("nexmark", &[]), "option \"event_rate\" is required"),
+            (sink("stdout", &[("format", "parquet")]), "format 'parquet' is for files only"),
+        ];
+        for (result, message) in cases {
+            assert_eq!(result.unwrap_err(), message);
+        }
+    }
 }

@@ -43,7 +43,8 @@ impl Stdout {
         let wrong = |reason: String| {
             TaskError::fatal(format!("cannot write table \"{}\" to the standard output: {reason}", cx.table))
         };
-        let StdoutSink { format, .. } = serde_json::from_value(cx.options.clone()).map_err(|error| wrong(error.to_string()))?;
+        let StdoutSink { format, .. } =
+            serde_json::from_value(cx.options.clone()).map_err(|error| wrong(error.to_string()))?;
         let encoder = Encoder::new(&format, &cx.schema).map_err(&wrong)?;
         let mut buffer = Vec::new();
         if cx.task == 0 {

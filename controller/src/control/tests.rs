@@ -14,10 +14,13 @@ use crate::job::tests::spec;
 use crate::scheduler::Worker;
 use crate::state::JobState;
 
+/// A worker that was asked for, and how to end it.
+type Started = (StartWorker, mpsc::Sender<Exit>);
+
 /// A scheduler whose workers are in the hands of the test.
 #[derive(Clone, Default)]
 struct Hands {
-    started: Arc<Mutex<Vec<(StartWorker, mpsc::Sender<Exit>)>>>,
+    started: Arc<Mutex<Vec<Started>>>,
     kills: Arc<Mutex<Vec<u64>>>,
 }
 
@@ -52,7 +55,7 @@ impl Worker for Held {
 
 impl Hands {
     /// Waits for the start of a generation.
-    async fn worker(&self, generation: u64) -> (StartWorker, mpsc::Sender<Exit>) {
+    async fn worker(&self, generation: u64) -> Started {
         loop {
             let found =
                 self.started.lock().unwrap().iter().find(|(worker, _)| worker.generation == generation).cloned();

@@ -17,9 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::batch::Batch;
-use crate::connector::{
-    ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceEvent,
-};
+use crate::connector::{ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceEvent};
 use crate::error::TaskError;
 use crate::stage::{Pipeline, Stage, StageContext, StageDef};
 

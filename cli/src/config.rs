@@ -1,0 +1,355 @@
+//! The configuration: where it comes from and what it says.
+//!
+//! From strongest to weakest: `--set`, the environment (`STREAMWRIGHT__*`, then `ARROYO__*`), `--config`,
+//! `--config-dir`, `./streamwright.toml` (then `./arroyo.toml`), the user's configuration directory, the defaults. In
+//! the environment `__` stands for `.` and `_` for `-`: `ARROYO__COMPILER__ARTIFACT_URL` is `compiler.artifact-url`.
+//! Lists from several files are appended.
+//!
+//! Every key must be known ([`crate::key`]): a spelling mistake is an error here and not a default later.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use controller::{Policy, Tuning};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::key::{self, Key};
+
+/// What the configuration says, with defaults where it says nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// `compiler.artifact-url`
+    pub(crate) artifact_url: String,
+    /// `compiler.build-dir`
+    pub(crate) build_dir: PathBuf,
+    /// `compiler.bundle`: a toolchain bundle instead of the program's own.
+    pub(crate) bundle: Option<PathBuf>,
+    /// `compiler.rustc`: instead of the compiler that made the bundle.
+    pub(crate) rustc: Option<PathBuf>,
+    /// `pipeline.default-sink`: the connector that a bare SELECT writes to.
+    pub(crate) default_sink: String,
+    /// `pipeline.source-batch-size`, `pipeline.source-batch-linger`, `worker.queue-size`.
+    pub(crate) tuning: Tuning,
+    /// `pipeline.allowed-restarts` and the times of `pipeline.*`.
+    pub(crate) policy: Policy,
+    /// `run.query`
+    pub(crate) query: Option<String>,
+    /// `run.state-dir`
+    pub(crate) state_dir: Option<String>,
+    /// Keys that were set and have no effect.
+    pub(crate) warnings: Vec<String>,
+}
+
+const DEFAULT_BATCH_ROWS: u32 = 512;
+const DEFAULT_LINGER: Duration = Duration::from_millis(100);
+/// Rows in a queue between two tasks.
+const DEFAULT_QUEUE_ROWS: u32 = 8192;
+
+impl Config {
+    /// Reads everything there is.
+    pub(crate) fn load(file: Option<&Path>, directory: Option<&Path>, set: &[String]) -> Result<Config, Failure> {
+        let mut figment = Figment::new();
+        for path in files(file, directory)? {
+            figment = add_file(figment, &path)?;
+        }
+        for prefix in ["ARROYO__", "STREAMWRIGHT__"] {
+            figment = figment
+                .merge(Env::prefixed(prefix).map(|name| name.as_str().replace("__", ".").replace('_', "-").into()));
+        }
+        for assignment in set {
+            let Some((key, value)) = assignment.split_once('=') else {
+                return Err(Failure::usage(format!("--set {assignment}: no value"))
+                    .with_hint(Some("Write key=value, as in --set pipeline.source-batch-size=1024.")));
+            };
+            let value: figment::value::Value =
+                value.parse().map_err(|never: std::convert::Infallible| match never {})?;
+            figment = figment.merge(Serialized::default(key.trim(), value));
+        }
+        Config::read(&figment)
+    }
+
+    fn read(figment: &Figment) -> Result<Config, Failure> {
+        let root: Value = figment.extract().map_err(|error| Failure::usage(format!("wrong configuration: {error}")))?;
+        let mut values = BTreeMap::new();
+        flatten(String::new(), root, &mut values);
+        let mut warnings = Vec::new();
+        for key in values.keys() {
+            let source =
+                || figment.find_metadata(key).map_or(String::new(), |from| format!(" (from {})", describe(from)));
+            match key::lookup(key) {
+                Key::Read => {}
+                Key::WithoutEffect => {
+                    warnings.push(format!("configuration key \"{key}\" has no effect yet{}", source()))
+                }
+                Key::Unknown(nearest) => {
+                    return Err(Failure::usage(format!("configuration key \"{key}\" does not exist{}", source()))
+                        .with_hint(nearest.map(|nearest| format!("Did you mean \"{nearest}\"?"))));
+                }
+            }
+        }
+        let values = Values(values);
+        let default = Policy::default();
+        let batch_rows = values.count("pipeline.source-batch-size")?.unwrap_or(DEFAULT_BATCH_ROWS);
+        let queue_rows = values.count("worker.queue-size")?.unwrap_or(DEFAULT_QUEUE_ROWS);
+        let cache = cache_directory();
+        let path = |name: &str| cache.join(name);
+        Ok(Config {
+            artifact_url: values
+                .text("compiler.artifact-url")?
+                .unwrap_or_else(|| path("artifacts").to_string_lossy().into_owned()),
+            build_dir: values.text("compiler.build-dir")?.map_or_else(|| path("build"), PathBuf::from),
+            bundle: values.text("compiler.bundle")?.map(PathBuf::from),
+            rustc: values.text("compiler.rustc")?.map(PathBuf::from),
+            default_sink: match values.text("pipeline.default-sink")? {
+                // A preview is what a web page shows; here it is the terminal.
+                Some(sink) if sink == "preview" => "stdout".into(),
+                Some(sink) => sink,
+                None => "stdout".into(),
+            },
+            tuning: Tuning {
+                source_batch_rows: batch_rows,
+                source_linger: values.span("pipeline.source-batch-linger")?.unwrap_or(DEFAULT_LINGER),
+                queue_batches: (queue_rows / batch_rows).max(1),
+            },
+            policy: Policy {
+                // Without checkpoints an attempt starts from the beginning and writes rows again: only on request.
+                allowed_restarts: values.restarts()?.unwrap_or(Some(0)),
+                healthy_duration: values.span("pipeline.healthy-duration")?.unwrap_or(default.healthy_duration),
+                worker_startup: values.span("pipeline.worker-startup-time")?.unwrap_or(default.worker_startup),
+                task_startup: values.span("pipeline.task-startup-time")?.unwrap_or(default.task_startup),
+                heartbeat_timeout: values
+                    .span("pipeline.worker-heartbeat-timeout")?
+                    .unwrap_or(default.heartbeat_timeout),
+                initial_backoff: values.span("pipeline.state-initial-backoff")?.unwrap_or(default.initial_backoff),
+                max_backoff: values.span("pipeline.state-max-backoff")?.unwrap_or(default.max_backoff),
+                ..default
+            },
+            query: values.text("run.query")?,
+            state_dir: values.text("run.state-dir")?,
+            warnings,
+        })
+    }
+}
+
+/// The configuration files, the weakest first.
+fn files(file: Option<&Path>, directory: Option<&Path>) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    if let Some(user) = user_directory("XDG_CONFIG_HOME", ".config") {
+        files.extend(["arroyo", "streamwright"].map(|name| user.join(name).join("config.toml")));
+    }
+    files.extend(["arroyo.toml", "streamwright.toml"].map(PathBuf::from));
+    files.retain(|path| path.is_file());
+    if let Some(directory) = directory {
+        let failed = |error| Failure::usage(format!("cannot read \"{}\": {error}", directory.display()));
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| ["toml", "json", "yaml", "yml"].iter().any(|e| extension == *e))
+            {
+                found.push(path);
+            }
+        }
+        found.sort();
+        files.extend(found);
+    }
+    files.extend(file.map(Path::to_owned));
+    Ok(files)
+}
+
+fn add_file(figment: Figment, path: &Path) -> Result<Figment, Failure> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the configuration \"{name}\": {error}")))?;
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("yaml" | "yml") => {
+            Err(Failure::usage(format!("cannot read the configuration \"{name}\": YAML is not supported"))
+                .with_hint(Some("Write it as TOML; the keys are the same.")))
+        }
+        Some("json") => {
+            let value: Value = serde_json::from_str(&text)
+                .map_err(|error| Failure::usage(format!("cannot read the configuration \"{name}\": {error}")))?;
+            Ok(figment.admerge(Serialized::defaults(value)))
+        }
+        _ => {
+            // Figment would report a mistake only when everything is put together, and without the file's name.
+            Toml::from_str::<Value>(&text).map_err(|error| {
+                Failure::usage(format!("cannot read the configuration \"{name}\": {}", error.to_string().trim_end()))
+            })?;
+            Ok(figment.admerge(Toml::file_exact(path)))
+        }
+    }
+}
+
+/// The user's directory for a purpose, by the XDG rule.
+fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |path: std::ffi::OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
+    std::env::var_os(variable)
+        .and_then(absolute)
+        .or_else(|| std::env::var_os("HOME").and_then(absolute).map(|home| home.join(below_home)))
+}
+
+/// Where what can be made again is kept: artifacts and build directories.
+fn cache_directory() -> PathBuf {
+    user_directory("XDG_CACHE_HOME", ".cache").unwrap_or_else(std::env::temp_dir).join("streamwright")
+}
+
+/// A tree of tables as `a.b.c` and leaves.
+fn flatten(above: String, value: Value, into: &mut BTreeMap<String, Value>) {
+    match value {
+        Value::Object(table) => {
+            for (name, value) in table {
+                let key = if above.is_empty() { name } else { format!("{above}.{name}") };
+                flatten(key, value, into);
+            }
+        }
+        leaf => {
+            into.insert(above, leaf);
+        }
+    }
+}
+
+fn describe(from: &figment::Metadata) -> String {
+    match from.source.as_ref().and_then(|source| source.file_path()) {
+        Some(path) => path.display().to_string(),
+        None if from.name.contains("environment") => "the environment".into(),
+        None => "--set".into(),
+    }
+}
+
+struct Values(BTreeMap<String, Value>);
+
+impl Values {
+    fn wrong(key: &str, value: &Value, wanted: &str) -> Failure {
+        Failure::usage(format!("configuration key \"{key}\" must be {wanted}, not {value}"))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<String>, Failure> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            // From the environment, what looks like a number is one.
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
+            Some(value) => Err(Self::wrong(key, value, "a text")),
+        }
+    }
+
+    /// A number from 1 on.
+    fn count(&self, key: &str) -> Result<Option<u32>, Failure> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
+        count.map(Some).ok_or_else(|| Self::wrong(key, value, "a whole number from 1 on"))
+    }
+
+    /// Outer `None`: not set; inner: any number.
+    fn restarts(&self) -> Result<Option<Option<u32>>, Failure> {
+        let key = "pipeline.allowed-restarts";
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        match value.as_i64() {
+            Some(-1) => Ok(Some(None)),
+            Some(count) if u32::try_from(count).is_ok() => Ok(Some(u32::try_from(count).ok())),
+            _ => Err(Self::wrong(key, value, "a whole number from 0 on, or -1 for any number")),
+        }
+    }
+
+    fn span(&self, key: &str) -> Result<Option<Duration>, Failure> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        let span = value.as_str().and_then(parse_duration);
+        span.map(Some).ok_or_else(|| Self::wrong(key, value, "a duration such as \"100ms\", \"10s\" or \"1m 30s\""))
+    }
+}
+
+/// Numbers with the units ns, us, µs, ms, s, m, h, added up.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    let mut total: Option<Duration> = None;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let number: u64 = number.parse().ok()?;
+        let part = match unit {
+            "ns" => Duration::from_nanos(number),
+            "us" | "µs" => Duration::from_micros(number),
+            "ms" => Duration::from_millis(number),
+            "s" => Duration::from_secs(number),
+            "m" => Duration::from_secs(number.checked_mul(60)?),
+            "h" => Duration::from_secs(number.checked_mul(3600)?),
+            _ => return None,
+        };
+        total = Some(total.unwrap_or_default().checked_add(part)?);
+        rest = after.trim_start();
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(assignments: &[&str]) -> Result<Config, Failure> {
+        let set: Vec<String> = assignments.iter().map(ToString::to_string).collect();
+        Config::load(None, None, &set)
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_duration("1m 30s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("5 µs"), Some(Duration::from_micros(5)));
+        for wrong in ["", "10", "s", "10 days", "-1s", "1.5s", "99999999999999999999s"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn assignments_set_what_they_name() {
+        let config =
+            set(&["pipeline.source-batch-size=1024", "pipeline.allowed-restarts=-1", "compiler.artifact-url=/tmp/a"])
+                .unwrap();
+        assert_eq!(config.tuning.source_batch_rows, 1024);
+        assert_eq!(config.tuning.queue_batches, 8);
+        assert_eq!(config.policy.allowed_restarts, None);
+        assert_eq!(config.artifact_url, "/tmp/a");
+        assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(0));
+        assert_eq!(set(&["pipeline.default-sink=preview"]).unwrap().default_sink, "stdout");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let text = |assignment| set(&[assignment]).unwrap_err().text(false);
+        assert_eq!(
+            text("pipeline.source-batchsize=1"),
+            "error: configuration key \"pipeline.source-batchsize\" does not exist (from --set)\n\
+             hint: Did you mean \"pipeline.source-batch-size\"?\n"
+        );
+        assert!(text("pipeline.source-batch-size=0").contains("must be a whole number from 1 on, not 0"));
+        assert!(text("pipeline.source-batch-linger=fast").contains("must be a duration"));
+        assert!(text("nothing").contains("no value"));
+        assert!(set(&["checkpoint-url=/tmp/c"]).unwrap().warnings[0].contains("\"checkpoint-url\" has no effect yet"));
+    }
+
+    #[test]
+    fn files_are_merged_and_named_in_mistakes() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write("a.toml", "[pipeline]\nsource-batch-size = 100\nsource-batch-linger = \"1s\"\n");
+        write("b.json", r#"{ "pipeline": { "source-batch-size": 200 } }"#);
+        let config = Config::load(None, Some(directory.path()), &[]).unwrap();
+        assert_eq!((config.tuning.source_batch_rows, config.tuning.source_linger), (200, Duration::from_secs(1)));
+        let last = directory.path().join("last.toml");
+        std::fs::write(&last, "pipeline.source-batch-size = 300").unwrap();
+        assert_eq!(Config::load(Some(&last), None, &[]).unwrap().tuning.source_batch_rows, 300);
+        std::fs::write(&last, "pipeline = ").unwrap();
+        assert!(Config::load(Some(&last), None, &[]).unwrap_err().text(false).contains("last.toml"));
+        let missing = Config::load(Some(Path::new("missing.toml")), None, &[]).unwrap_err().text(false);
+        assert!(missing.starts_with("error: cannot read the configuration \"missing.toml\""), "{missing}");
+        write("c.yaml", "pipeline: {}");
+        assert!(Config::load(None, Some(directory.path()), &[]).unwrap_err().text(false).contains("YAML"));
+    }
+}

@@ -1,0 +1,285 @@
+//! `run`: compile, start a controller, submit, watch, and end with it.
+//!
+//! Nothing waits that need not: the controller opens its store and its port, and the toolchain is found, while the query
+//! is compiled.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use artifacts::{StorageUrl, Store};
+use compiler_driver::Compiled;
+use compiler_service::Built;
+use controller::{
+    Controller, ControllerError, ControllerOptions, JobHandle, JobSpec, JobState, JobStatus, StopMode, WorkerLog,
+};
+use protocol::job::JobPlan;
+use tempfile::TempDir;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::arguments::Run;
+use crate::build::{find_toolchain, make, open_store};
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::query::Query;
+
+/// How often it is looked whether anybody still reads the rows.
+const READER_CHECK: Duration = Duration::from_millis(500);
+
+pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
+    let Some(query) = arguments.query.as_deref().or(config.query.as_deref()) else {
+        return Err(Failure::usage("no query").with_hint(Some("Give a file, - for stdin, or the text in quotes.")));
+    };
+    let query = Query::read(query)?;
+    let state_dir = StateDir::new(arguments.state_dir.as_deref().or(config.state_dir.as_deref()))?;
+    let store = open_store(&config.artifact_url)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::job(format!("cannot start threads: {error}")))?;
+    let ended = runtime.block_on(Session { arguments, config, query, state_dir, store }.run());
+    // A thread that is still waiting for the file system must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
+}
+
+/// Where the controller keeps its state; a temporary one is removed at the end.
+struct StateDir {
+    path: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl StateDir {
+    fn new(url: Option<&str>) -> Result<StateDir, Failure> {
+        match url {
+            Some(url) => match StorageUrl::parse(url) {
+                Ok(StorageUrl::Local(path)) => Ok(StateDir { path, temporary: None }),
+                Err(error) => Err(Failure::usage(&error).with_hint(Some(error.hint()))),
+            },
+            None => {
+                let directory = tempfile::Builder::new().prefix("streamwright-").tempdir().map_err(|error| {
+                    Failure::usage(format!("cannot make a temporary state directory: {error}"))
+                        .with_hint(Some("Give a directory with --state-dir."))
+                })?;
+                Ok(StateDir { path: directory.path().to_owned(), temporary: Some(directory) })
+            }
+        }
+    }
+}
+
+struct Session {
+    arguments: Run,
+    config: Config,
+    query: Query,
+    state_dir: StateDir,
+    store: Store,
+}
+
+impl Session {
+    async fn run(self) -> Result<ExitCode, Failure> {
+        let mut interrupts = Interrupts::listen()?;
+        let progress = Arc::new(Progress::new(false));
+        let started =
+            async { tokio::try_join!(self.compile(progress.clone()), self.start_controller(progress.clone())) };
+        let ((compiled, built), controller) = tokio::select! {
+            // Nothing runs yet: there is nothing to stop in good order.
+            () = interrupts.next() => {
+                progress.clear();
+                return Err(Failure::aborted());
+            }
+            started = started => started.inspect_err(|_| progress.clear())?,
+        };
+        progress.compiled(built.cached);
+        self.require_same_query(&controller, &compiled).await.inspect_err(|_| progress.clear())?;
+        let job = controller.submit(self.spec(&compiled, &built)).await.map_err(controller_failure)?;
+        let ended = self.watch(job, &compiled.plan, &progress, &mut interrupts).await;
+        progress.clear();
+        controller.shutdown().await;
+        if let Some(directory) = self.state_dir.temporary {
+            // What cannot be removed is the system's to clean.
+            let _ = directory.close();
+        }
+        ended
+    }
+
+    async fn compile(&self, progress: Arc<Progress>) -> Result<(Compiled, Built), Failure> {
+        let toolchain = find_toolchain(&self.config);
+        progress.phase("compile");
+        let (query, config, parallelism) = (self.query.clone(), self.config.clone(), self.arguments.parallelism);
+        let compiled = tokio::task::spawn_blocking(move || query.compile(parallelism, &config))
+            .await
+            .map_err(|error| Failure::query(format!("error: cannot compile the query: {error}\n")))??;
+        let built = make(&compiled, toolchain, &self.store, &self.config, progress).await?;
+        Ok((compiled, built))
+    }
+
+    async fn start_controller(&self, progress: Arc<Progress>) -> Result<Controller, Failure> {
+        let worker_log: WorkerLog = Arc::new(move |line| progress.line(&line.line));
+        let options = ControllerOptions {
+            state_dir: self.state_dir.path.clone(),
+            artifacts: self.store.clone(),
+            policy: self.config.policy.clone(),
+            worker_log: Some(worker_log),
+            scheduler: None,
+        };
+        Controller::start(options).await.map_err(controller_failure)
+    }
+
+    /// A state directory belongs to one pipeline: its state will mean nothing to another one.
+    async fn require_same_query(&self, controller: &Controller, compiled: &Compiled) -> Result<(), Failure> {
+        if self.arguments.force {
+            return Ok(());
+        }
+        match controller.last_job().await.map_err(controller_failure)? {
+            Some(last) if last.query != self.query.text && last.code != compiled.code => {
+                let directory = self.state_dir.path.display();
+                Err(Failure::usage(format!(
+                    "state directory \"{directory}\" belongs to another query, \"{}\"",
+                    last.name
+                ))
+                .with_hint(Some("Give another --state-dir, or --force to run this query there.")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn spec(&self, compiled: &Compiled, built: &Built) -> JobSpec {
+        JobSpec {
+            name: self.arguments.name.clone().unwrap_or_else(|| self.query.name.clone()),
+            query: self.query.text.clone(),
+            code: compiled.code.clone(),
+            binary: built.binary.digest,
+            plan: serde_json::to_string(&compiled.plan).expect("a plan is JSON"),
+            tuning: self.config.tuning.clone(),
+        }
+    }
+
+    /// Shows what the job does until it has ended, and stops it when the user, or the reader of its rows, is gone.
+    async fn watch(
+        &self,
+        mut job: JobHandle,
+        plan: &JobPlan,
+        progress: &Progress,
+        interrupts: &mut Interrupts,
+    ) -> Result<ExitCode, Failure> {
+        let to_stdout =
+            plan.stages.iter().any(|stage| stage.sink.as_ref().is_some_and(|sink| sink.connector == "stdout"));
+        let show = !(to_stdout && std::io::stdout().is_terminal());
+        if !show {
+            progress.clear();
+        }
+        let mut status = job.status();
+        let mut reader_check = tokio::time::interval(READER_CHECK);
+        let (mut begun, mut interrupted, mut reader_gone) = (Instant::now(), 0, false);
+        let last = loop {
+            let now = status.borrow_and_update().clone();
+            if matches!(now.state, JobState::Created | JobState::Scheduling) {
+                begun = Instant::now();
+            }
+            progress.job(&now, plan, show);
+            if now.state.is_terminal() {
+                break now;
+            }
+            tokio::select! {
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        break job.ended().await;
+                    }
+                }
+                () = interrupts.next() => {
+                    interrupted += 1;
+                    if interrupted > 1 {
+                        job.stop(StopMode::Immediate).await;
+                    } else {
+                        progress.line("stopping (Ctrl-C again to give up rows in flight)");
+                        job.stop(StopMode::Graceful).await;
+                    }
+                }
+                _ = reader_check.tick(), if to_stdout && !reader_gone => {
+                    if stdout_is_broken() {
+                        reader_gone = true;
+                        job.stop(StopMode::Immediate).await;
+                    }
+                }
+            }
+        };
+        self.conclude(&last, plan, progress, begun.elapsed(), interrupted, to_stdout)
+    }
+
+    fn conclude(
+        &self,
+        last: &JobStatus,
+        plan: &JobPlan,
+        progress: &Progress,
+        running: Duration,
+        interrupted: u32,
+        to_stdout: bool,
+    ) -> Result<ExitCode, Failure> {
+        // The user's `head` has seen enough: that is an end like any other, and quiet as in every tool.
+        if to_stdout && stdout_is_broken() {
+            progress.clear();
+            return Ok(ExitCode::SUCCESS);
+        }
+        match (last.state, &last.failure) {
+            (JobState::Failed, failure) => {
+                progress.clear();
+                let Some(failure) = failure else { return Err(Failure::job("the job failed")) };
+                Err(Failure::job(&failure.message)
+                    .with_hint(failure.hint.as_ref())
+                    .with_detail(failure.detail.as_ref()))
+            }
+            (state, _) => {
+                progress.summary(last, plan, running);
+                match state {
+                    JobState::Stopped if interrupted > 1 => Err(Failure::aborted()),
+                    _ => Ok(ExitCode::SUCCESS),
+                }
+            }
+        }
+    }
+}
+
+fn controller_failure(error: ControllerError) -> Failure {
+    let failure = match &error {
+        ControllerError::Listen(_) => Failure::job(&error),
+        ControllerError::StateDir { .. } | ControllerError::Lock(_) | ControllerError::Store(_) => {
+            Failure::usage(&error)
+        }
+    };
+    failure.with_hint(error.hint())
+}
+
+/// Ctrl-C, and the signal with which others ask programs to end.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Interrupts, Failure> {
+        let failed = |error| Failure::job(format!("cannot listen for signals: {error}"));
+        Ok(Interrupts {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Whether stdout is a pipe that nobody reads any more.
+fn stdout_is_broken() -> bool {
+    let mut stdout = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+    // SAFETY: `poll` is given one valid `pollfd`, its count, and no time to wait.
+    let ready = unsafe { libc::poll(&raw mut stdout, 1, 0) };
+    ready == 1 && stdout.revents & libc::POLLERR != 0
+}

@@ -1,0 +1,181 @@
+//! A query that runs: plan, rows at parallelism 1 and 3, and the oracle's answer.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
+use tempfile::TempDir;
+
+use super::case::{Case, blessing};
+use super::world::World;
+use super::{oracle, rows};
+
+const PARALLEL: usize = 3;
+/// The name of standard output among the outputs of a case.
+pub(crate) const STDOUT: &str = "stdout";
+
+/// Lines by output: [`STDOUT`], or what follows `$OUT/` in a sink's path, up to the first dot or slash.
+pub(crate) type Outputs = BTreeMap<String, Vec<String>>;
+
+pub(crate) fn check(case: &Case, world: &World) -> Result<(), String> {
+    let single = Run::compile(case, 1)?;
+    let parallel = Run::compile(case, PARALLEL)?;
+    if single.compiled.code != parallel.compiled.code {
+        return Err("the generated code depends on the parallelism, which is data".to_owned());
+    }
+    let mut wrong = vec![];
+    let mut note = |result: Result<(), String>| wrong.extend(result.err());
+    note(case.expect("plan.txt", &parallel.plan_text()));
+    if case.has("pipeline.rs") {
+        note(case.expect("pipeline.rs", parallel.compiled.view(View::Rust)));
+    }
+    let binary = world.build(&single.compiled)?;
+    let (one, many) = (single.execute(case, &binary)?, parallel.execute(case, &binary)?);
+    if case.has("error.txt") {
+        let expected = case.read("error.txt")?;
+        note(one.failed_with(&expected).and(many.failed_with(&expected)));
+    } else {
+        let (one, many) = (one.outputs("parallelism 1")?, many.outputs("parallelism 3")?);
+        note(compare(case, &one));
+        note(same("parallelism 3 differs from 1", &one, &many));
+        note(check_oracle(case, world, &single.compiled, &one));
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(wrong.join("\n")),
+    }
+}
+
+fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
+    let text = |lines: &[String]| if case.has(".ordered") { rows::in_order(lines) } else { rows::sorted(lines) };
+    match outputs.len() {
+        1 => outputs.values().try_for_each(|lines| case.expect("output.jsonl", &text(lines))),
+        _ => outputs.iter().try_for_each(|(name, lines)| case.expect(&format!("output.{name}.jsonl"), &text(lines))),
+    }
+}
+
+fn same(what: &str, expected: &Outputs, found: &Outputs) -> Result<(), String> {
+    if expected.keys().ne(found.keys()) {
+        let names = |outputs: &Outputs| outputs.keys().cloned().collect::<Vec<_>>().join(", ");
+        return Err(format!("{what}: outputs are {}, expected {}", names(found), names(expected)));
+    }
+    expected
+        .iter()
+        .zip(found.values())
+        .try_for_each(|((name, expected), found)| rows::same(&format!("{what}, output {name}"), expected, found))
+}
+
+fn check_oracle(case: &Case, world: &World, compiled: &Compiled, outputs: &Outputs) -> Result<(), String> {
+    if case.has(".no-oracle") {
+        return match case.read(".no-oracle")?.trim().is_empty() && !blessing() {
+            true => Err(".no-oracle must hold the reason".to_owned()),
+            false => Ok(()),
+        };
+    }
+    let expected = world.runtime.block_on(oracle::answer(case, compiled)).map_err(|error| {
+        format!("oracle: {error}\n(write oracle.sql, or the reason why there is no answer into .no-oracle)")
+    })?;
+    same("output differs from DataFusion's", &expected, outputs)
+}
+
+/// A query compiled for one parallelism, and the directory that its sinks write to.
+struct Run {
+    compiled: Compiled,
+    out: TempDir,
+}
+
+impl Run {
+    fn compile(case: &Case, parallelism: usize) -> Result<Run, String> {
+        let out = TempDir::new().map_err(|error| error.to_string())?;
+        let sql = case.query.replace("$OUT", &out.path().to_string_lossy());
+        let options = CompileOptions { parallelism, ..CompileOptions::default() };
+        let compiled = compile(&CompileRequest::new(&sql, options))
+            .map_err(|diagnostics| render(&diagnostics, "query.sql", &sql, false))?;
+        Ok(Run { compiled, out })
+    }
+
+    fn plan_text(&self) -> String {
+        let text = |view| self.compiled.view(view).replace(&*self.out.path().to_string_lossy(), "$OUT");
+        format!("{}\n-- stream\n{}", text(View::Plan), text(View::Stream))
+    }
+
+    fn execute(&self, case: &Case, binary: &Path) -> Result<Ended, String> {
+        let plan = self.out.path().join(".plan.json");
+        let json = serde_json::to_string(&self.compiled.plan).map_err(|error| error.to_string())?;
+        fs::write(&plan, json).map_err(|error| error.to_string())?;
+        let output = Command::new(binary)
+            .args(["run", "--plan"])
+            .arg(&plan)
+            .current_dir(&case.directory)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        fs::remove_file(&plan).map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.out.path().to_string_lossy(), "$OUT");
+        let mut outputs = Outputs::new();
+        if !output.stdout.is_empty() || self.writes_to_stdout() {
+            outputs.insert(STDOUT.to_owned(), lines(&String::from_utf8_lossy(&output.stdout)));
+        }
+        collect(self.out.path(), None, &mut outputs)?;
+        Ok(Ended {
+            success: output.status.success(),
+            status: output.status.to_string(),
+            stderr: text(&output.stderr),
+            outputs,
+        })
+    }
+
+    fn writes_to_stdout(&self) -> bool {
+        self.compiled.plan.stages.iter().filter_map(|stage| stage.sink.as_ref()).any(|sink| sink.connector == STDOUT)
+    }
+}
+
+/// What a process left behind.
+struct Ended {
+    success: bool,
+    status: String,
+    stderr: String,
+    outputs: Outputs,
+}
+
+impl Ended {
+    fn outputs(self, what: &str) -> Result<Outputs, String> {
+        match self.success {
+            true => Ok(self.outputs),
+            false => Err(format!("{what}: {}\n{}", self.status, self.stderr)),
+        }
+    }
+
+    fn failed_with(&self, expected: &str) -> Result<(), String> {
+        if self.success {
+            return Err("the run succeeds, but there is an error.txt".to_owned());
+        }
+        match self.stderr.contains(expected.trim()) {
+            true => Ok(()),
+            false => Err(format!("error.txt says\n{}\nbut the run says\n{}", expected.trim(), self.stderr)),
+        }
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The rows in the files below a directory, by the name of the entry of `$OUT` that they are in.
+fn collect(directory: &Path, output: Option<&str>, outputs: &mut Outputs) -> Result<(), String> {
+    let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in paths {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = output.unwrap_or_else(|| file.split('.').next().unwrap_or_default());
+        if path.is_dir() {
+            collect(&path, Some(name), outputs)?;
+        } else {
+            outputs.entry(name.to_owned()).or_default().extend(oracle::read_lines(&path)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! What all cases share: the toolchain bundle, the store of binaries, a runtime.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use artifacts::Store;
+use compiler_driver::Compiled;
+use compiler_service::{BuildOptions, Bundle, build};
+use tokio::runtime::Runtime;
+
+pub(crate) struct World {
+    options: BuildOptions,
+    store: Store,
+    pub(crate) runtime: Runtime,
+}
+
+impl World {
+    /// The one world; what was wrong when it was made is wrong for every case.
+    pub(crate) fn get() -> Result<&'static World, String> {
+        static WORLD: OnceLock<Result<World, String>> = OnceLock::new();
+        WORLD.get_or_init(World::make).as_ref().map_err(Clone::clone)
+    }
+
+    fn make() -> Result<World, String> {
+        let bundle = Bundle::find(None).map_err(|error| {
+            let hint = error.hint().unwrap_or_default();
+            format!(
+                "{error}\n{hint}\nthe cases are built with the libraries of the program: cargo build --release -p cli"
+            )
+        })?;
+        let cache = cache_directory()?;
+        let url = cache.join("store");
+        std::fs::create_dir_all(&url).map_err(|error| format!("{}: {error}", url.display()))?;
+        let store = Store::open(&url.to_string_lossy()).map_err(|error| error.to_string())?;
+        let options = BuildOptions::new(bundle, store.clone(), cache.join("build"));
+        let runtime = Runtime::new().map_err(|error| error.to_string())?;
+        Ok(World { options, store, runtime })
+    }
+
+    /// The executable of a compiled query.
+    pub(crate) fn build(&self, compiled: &Compiled) -> Result<PathBuf, String> {
+        let built = self.runtime.block_on(build(compiled, &self.options)).map_err(|error| format!("build: {error}"))?;
+        // A blob is not executable where it lies; like a worker, a case runs a verified copy.
+        let directory = cache_directory()?.join("bin");
+        std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+        let path = directory.join(built.binary.sha256.to_string());
+        if !path.exists() {
+            let partial = directory.join(format!("{}.{}", built.binary.sha256, std::process::id()));
+            self.store.fetch(&built.binary.sha256, &partial).map_err(|error| error.to_string())?;
+            make_executable(&partial)?;
+            std::fs::rename(&partial, &path).map_err(|error| error.to_string())?;
+        }
+        Ok(path)
+    }
+}
+
+/// Beside the executable of the test: in cargo's target directory.
+fn cache_directory() -> Result<PathBuf, String> {
+    let exe = std::env::current_exe().map_err(|error| error.to_string())?;
+    let deps = exe.parent().ok_or("the test has no directory")?;
+    Ok(deps.with_file_name("sql-cases"))
+}
+
+fn make_executable(path: &std::path::Path) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())
+}

@@ -1,0 +1,12 @@
+CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  customer TEXT,
+  amount DOUBLE,
+  quantity INT,
+  note TEXT,
+  at TIMESTAMP NOT NULL,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+SELECT id FROM orders
+WHERE (amount > 5 AND NOT quantity = 0) OR customer IN ('cy', 'dee');

@@ -1,0 +1,12 @@
+CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  customer TEXT,
+  amount DOUBLE,
+  quantity INT,
+  note TEXT,
+  at TIMESTAMP NOT NULL,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+SELECT id, amount * quantity AS total, quantity % 5 AS remainder, -quantity AS negated, id + 1 AS next
+FROM orders;
