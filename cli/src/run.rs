@@ -202,7 +202,8 @@ impl Session {
                 _ = reader_check.tick(), if to_stdout && !reader_gone => {
                     if stdout_is_broken() {
                         reader_gone = true;
-                        job.stop(StopMode::Immediate).await;
+                        // In good order: other sinks may still have their readers.
+                        job.stop(StopMode::Graceful).await;
                     }
                 }
             }

@@ -4,8 +4,8 @@
 //!   example `skeleton`), so a change of the worker's interface that it does not follow breaks the build here and not at
 //!   a user's.
 //! * [`CONNECTORS`]: which crate serves a connector's name.
-//! * `examples/sample/`: a whole pipeline as it is generated, compiled with this crate's tests. A test of code
-//!   generation fails when it is stale.
+//! * `generated/`: whole pipelines as they are generated, which are examples of this crate. A test of code
+//!   generation fails when they are stale.
 //!
 //! Not here: anything that depends on a query.
 
@@ -14,10 +14,8 @@ pub const MAIN: &str = include_str!("../skeleton/src/main.rs");
 
 /// The crate and the `static` that serve a connector's name. Names that are not here follow the rule: connector
 /// `name` is `connectors_name::NAME`.
-pub const CONNECTORS: &[(&str, &str, &str)] = &[
-    ("filesystem", "connectors_filesystem", "FILESYSTEM"),
-    ("single_file", "connectors_filesystem", "SINGLE_FILE"),
-];
+pub const CONNECTORS: &[(&str, &str, &str)] =
+    &[("filesystem", "connectors_filesystem", "FILESYSTEM"), ("single_file", "connectors_filesystem", "SINGLE_FILE")];
 
 /// Where a connector's definition is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +29,7 @@ pub struct ConnectorPath {
 /// Where the definition of the connector of that name is.
 pub fn connector_path(name: &str) -> ConnectorPath {
     match CONNECTORS.iter().find(|(connector, ..)| *connector == name) {
-        Some((_, crate_name, item)) => {
-            ConnectorPath { crate_name: (*crate_name).to_owned(), item: (*item).to_owned() }
-        }
+        Some((_, crate_name, item)) => ConnectorPath { crate_name: (*crate_name).to_owned(), item: (*item).to_owned() },
         None => ConnectorPath { crate_name: format!("connectors_{name}"), item: name.to_ascii_uppercase() },
     }
 }

@@ -43,10 +43,10 @@ impl World {
         // A blob is not executable where it lies; like a worker, a case runs a verified copy.
         let directory = cache_directory()?.join("bin");
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
-        let path = directory.join(built.binary.sha256.to_string());
+        let path = directory.join(built.binary.digest.to_string());
         if !path.exists() {
-            let partial = directory.join(format!("{}.{}", built.binary.sha256, std::process::id()));
-            self.store.fetch(&built.binary.sha256, &partial).map_err(|error| error.to_string())?;
+            let partial = directory.join(format!("{}.{}", built.binary.digest, std::process::id()));
+            self.store.fetch(&built.binary.digest, &partial).map_err(|error| error.to_string())?;
             make_executable(&partial)?;
             std::fs::rename(&partial, &path).map_err(|error| error.to_string())?;
         }

@@ -11,17 +11,17 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Decimal128Array,
-    DurationMicrosecondArray, DurationMillisecondArray, DurationNanosecondArray, DurationSecondArray, ListArray, PrimitiveArray,
-    StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
+    DurationMicrosecondArray, DurationMillisecondArray, DurationNanosecondArray, DurationSecondArray, ListArray,
+    PrimitiveArray, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
     TimestampNanosecondArray, TimestampSecondArray, UInt32Array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType,
-    DurationSecondType, Field as ArrowField, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNanoType, Time64NanosecondType, TimeUnit as ArrowTimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    DurationSecondType, Field as ArrowField, Fields, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, IntervalMonthDayNanoType, Time64NanosecondType, TimeUnit as ArrowTimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 
 pub use arrow::array::ArrayRef;
@@ -207,10 +207,7 @@ pub fn dense_bool(rows: usize, value: impl FnMut(usize) -> bool) -> BooleanBuffe
 
 /// True, false or null for each row.
 #[inline]
-pub fn dense_bool_opt(
-    rows: usize,
-    value: impl FnMut(usize) -> Option<bool>,
-) -> (BooleanBuffer, Option<NullBuffer>) {
+pub fn dense_bool_opt(rows: usize, value: impl FnMut(usize) -> Option<bool>) -> (BooleanBuffer, Option<NullBuffer>) {
     let (values, nulls) = dense_opt(rows, value);
     (pack(&values), nulls)
 }
@@ -429,7 +426,8 @@ pub fn from_decimal(values: Vec<i128>, nulls: Option<NullBuffer>, precision: u8,
 
 /// A struct column; members are name, values, and whether they can be null.
 pub fn from_struct(members: &[(&str, ArrayRef, bool)], nulls: Option<NullBuffer>) -> ArrayRef {
-    let fields = members.iter().map(|(name, array, nullable)| ArrowField::new(*name, array.data_type().clone(), *nullable));
+    let fields =
+        members.iter().map(|(name, array, nullable)| ArrowField::new(*name, array.data_type().clone(), *nullable));
     let fields = fields.collect::<Fields>();
     Arc::new(StructArray::new(fields, members.iter().map(|(_, array, _)| array.clone()).collect(), nulls))
 }

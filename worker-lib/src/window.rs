@@ -22,7 +22,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef};
+use arrow::array::ArrayRef;
 use schema::{ScalarType, TimeUnit};
 
 use crate::column;
@@ -234,7 +234,11 @@ impl Tumble {
             }
             _ => times.values,
         };
-        let (min, max) = values.iter().fold((i64::MAX, i64::MIN), |(min, max), &time| (min.min(time), max.max(time)));
+        let (mut min, mut max) = (i64::MAX, i64::MIN);
+        for &time in values {
+            min = min.min(time);
+            max = max.max(time);
+        }
         let window = Window::around(min.saturating_mul(nanos), self.width);
         window.holds(max.saturating_mul(nanos)).then_some(window)
     }
@@ -480,6 +484,7 @@ mod tests {
     use super::*;
     use crate::column::{from_i64, from_timestamp, validity};
     use crate::select::Selection;
+    use arrow::array::Array;
     use proptest::prelude::*;
 
     #[derive(Clone, Debug, Default)]
@@ -496,7 +501,8 @@ mod tests {
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let time = prop_oneof![8 => (-40i64..40).prop_map(Some), 1 => Just(None), 1 => (-4_000i64..4_000).prop_map(Some)];
+        let time =
+            prop_oneof![8 => (-40i64..40).prop_map(Some), 1 => Just(None), 1 => (-4_000i64..4_000).prop_map(Some)];
         let row = (time, -3i64..3, prop::bool::weighted(0.8));
         let rows = prop::collection::vec(row, 0..40).prop_map(Step::Rows);
         prop::collection::vec(prop_oneof![3 => rows, 1 => (-50i64..60).prop_map(Step::Watermark)], 1..12)
@@ -515,7 +521,8 @@ mod tests {
     impl Fused {
         fn rows(&mut self, rows: &[(Option<i64>, i64, bool)], unit: TimeUnit, computed: bool, filtered: bool) {
             let valid = rows.iter().map(|row| row.0.is_some()).collect::<Vec<_>>();
-            let times = from_timestamp(rows.iter().map(|row| row.0.unwrap_or(7)).collect(), validity(&valid), unit, None);
+            let times =
+                from_timestamp(rows.iter().map(|row| row.0.unwrap_or(7)).collect(), validity(&valid), unit, None);
             let keys = from_i64(rows.iter().map(|row| row.1).collect(), None);
             let selection = Selection::filter(rows.len(), None, |row| !filtered || rows[row].2);
             let selected = if filtered { selection.rows() } else { Rows::All(rows.len()) };

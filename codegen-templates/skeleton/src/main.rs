@@ -6,12 +6,8 @@ use worker_lib::Pipeline;
 use worker_lib::StageDef;
 
 /// What this binary can run. `code` is the digest of these files, known when they are built.
-static PIPELINE: Pipeline = Pipeline {
-    code: env!("STREAMWRIGHT_CODE"),
-    stages: &[] as &[StageDef],
-    connectors: &[],
-};
+static PIPELINE: Pipeline = Pipeline { code: env!("STREAMWRIGHT_CODE"), stages: &[] as &[StageDef], connectors: &[] };
 
-fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     worker_lib::main(&PIPELINE)
 }

@@ -12,7 +12,7 @@
 //! One column, one function, one loop: functions stay small, which is what compiles fast, and the loop vectorises.
 
 use compiler_ir::{Expr, Literal, ScalarType, Schema, print};
-use proc_macro2::{Ident, Literal as Token, TokenStream};
+use proc_macro2::{Ident, Literal as Token, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::expr::{self, Reading, Scope, Value};
@@ -54,14 +54,15 @@ impl Rows {
     /// A loop of the façade: `column::dense_opt(batch.rows, body)` or `selection.map_opt(body)`.
     fn map(self, kind: &str, body: &TokenStream, nulls: Option<&TokenStream>) -> TokenStream {
         let nulls = nulls.map(|nulls| quote!(, #nulls));
+        let row = row_parameter(body);
         match self {
             Rows::All => {
                 let function = crate::names::ident(&format!("dense{kind}"));
-                quote!(column::#function(batch.rows, |row| #body #nulls))
+                quote!(column::#function(batch.rows, |#row| #body #nulls))
             }
             Rows::Selected => {
                 let method = crate::names::ident(&format!("map{kind}"));
-                quote!(selection.#method(|row| #body #nulls))
+                quote!(selection.#method(|#row| #body #nulls))
             }
         }
     }
@@ -74,6 +75,19 @@ impl Rows {
             Rows::Selected => quote!(selection.valid(&[#(#masks),*])),
         }
     }
+}
+
+/// The parameter of a loop's body: `row`, or `_` when the body does not name it.
+pub(crate) fn row_parameter(body: &TokenStream) -> TokenStream {
+    if names_row(body) { quote!(row) } else { quote!(_) }
+}
+
+fn names_row(tokens: &TokenStream) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == "row",
+        TokenTree::Group(group) => names_row(&group.stream()),
+        _ => false,
+    })
 }
 
 /// A column of a batch as it is, if the expression is one: an `ArrayRef` or a reference to one, for all rows of the batch.
@@ -145,10 +159,10 @@ pub(crate) fn function(name: Ident, doc: &str, expr: &Expr, schema: &Schema, row
     };
     let fallible = scope.is_fallible();
     let (bindings, check) = (scope.bindings(), scope.check());
-    let (output, column) = if fallible {
-        (quote!(Result<ArrayRef, TaskError>), quote!(Ok(#column)))
-    } else {
-        (quote!(ArrayRef), column)
+    let (output, column) = match (fallible, prepare.is_empty()) {
+        (false, _) => (quote!(ArrayRef), column),
+        (true, true) => (quote!(Result<ArrayRef, TaskError>), quote!(let result = #column; #check Ok(result))),
+        (true, false) => (quote!(Result<ArrayRef, TaskError>), quote!(#check Ok(#column))),
     };
     let parameter = rows.parameter();
     let text = doc_text(&format!("`{}`{doc}", print::expr(expr, schema)));
@@ -157,7 +171,6 @@ pub(crate) fn function(name: Ident, doc: &str, expr: &Expr, schema: &Schema, row
         fn #name(batch: &Batch #parameter) -> #output {
             #bindings
             #prepare
-            #check
             #column
         }
     };
@@ -184,11 +197,11 @@ pub(crate) fn array(
     match (whole, nullable) {
         (true, true) => {
             let array = run(&format!("{kind}_opt"), &body, None);
-            (quote!(let result = #array;), quote!(result))
+            (TokenStream::new(), array)
         }
         (true, false) => {
             let array = run(kind, &body, Some(nulls));
-            (quote!(let result = #array;), quote!(result))
+            (TokenStream::new(), array)
         }
         (false, true) => {
             let values = run(&format!("{kind}_opt"), &body, None);

@@ -24,8 +24,35 @@ use crate::types::{self, Register};
 
 /// Names that the generated functions use beside those of columns.
 const RESERVED: [&str; 29] = [
-    "agg", "batch", "closed", "column", "columns", "cx", "distinct", "errors", "group", "groups", "guard", "keep", "kernels",
-    "nulls", "part", "result", "row", "rows", "scalar", "selection", "state", "states", "valid", "value", "values", "window", "x", "y", "z",
+    "agg",
+    "batch",
+    "closed",
+    "column",
+    "columns",
+    "cx",
+    "distinct",
+    "errors",
+    "group",
+    "groups",
+    "guard",
+    "keep",
+    "kernels",
+    "nulls",
+    "part",
+    "result",
+    "row",
+    "rows",
+    "scalar",
+    "selection",
+    "state",
+    "states",
+    "valid",
+    "value",
+    "values",
+    "window",
+    "x",
+    "y",
+    "z",
 ];
 
 /// How the columns of a row are read.
@@ -196,7 +223,9 @@ impl<'a> Scope<'a> {
             ExprKind::Cast { arg, fallible_as_null } => self.cast(arg, &expr.ty, *fallible_as_null, reading),
             ExprKind::InList { arg, items, negated } => self.in_list(arg, items, *negated, reading),
             ExprKind::Native { function, args } => self.native(*function, args, reading),
-            ExprKind::Kernel { .. } => unreachable!("the verifier lets kernels stand at roots of computed columns only"),
+            ExprKind::Kernel { .. } => {
+                unreachable!("the verifier lets kernels stand at roots of computed columns only")
+            }
         }
     }
 
@@ -262,13 +291,14 @@ impl<'a> Scope<'a> {
         match op {
             BinaryOp::And | BinaryOp::Or => logic(op, value, other),
             BinaryOp::IsDistinctFrom => distinct(value, other, ty),
+            BinaryOp::IsNotDistinctFrom if !value.nullable && !other.nullable => {
+                Value::plain(comparison(BinaryOp::Equal, ty, &value.tokens, &other.tokens))
+            }
             BinaryOp::IsNotDistinctFrom => {
                 let test = distinct(value, other, ty).tokens;
                 Value::plain(quote!(!#test))
             }
-            BinaryOp::Divide | BinaryOp::Remainder if ty.is_integer() => {
-                self.division(op, value, other, &right.kind)
-            }
+            BinaryOp::Divide | BinaryOp::Remainder if ty.is_integer() => self.division(op, value, other, &right.kind),
             _ if op.is_comparison() => lift([value, other], |[x, y]| comparison(op, ty, &x, &y)),
             _ => lift([value, other], |[x, y]| arithmetic(op, ty, &x, &y)),
         }
@@ -525,8 +555,10 @@ fn flat(tokens: &TokenStream) -> Option<TokenStream> {
         Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::None => group.stream(),
         _ => tokens.clone(),
     };
-    let parenthesised = |tree: &TokenTree| matches!(tree, TokenTree::Group(group) if !group.stream().is_empty()
-        && group.stream().to_string() != "row");
+    let parenthesised = |tree: &TokenTree| {
+        matches!(tree, TokenTree::Group(group) if !group.stream().is_empty()
+        && group.stream().to_string() != "row")
+    };
     if tokens.clone().into_iter().any(|tree| parenthesised(&tree)) { None } else { Some(tokens) }
 }
 
@@ -572,10 +604,13 @@ fn comparison(op: BinaryOp, ty: &ScalarType, x: &TokenStream, y: &TokenStream) -
     }
 }
 
+/// A Rust expression of another.
+type Wrap = dyn Fn(&TokenStream) -> TokenStream;
+
 /// A cast that needs no test: Rust for it.
-fn infallible_cast(from: &ScalarType, to: &ScalarType) -> Option<Box<dyn Fn(&TokenStream) -> TokenStream>> {
+fn infallible_cast(from: &ScalarType, to: &ScalarType) -> Option<Box<Wrap>> {
     use ScalarType::{Bool, Date, Duration, Float32, Float64, Int32, Int64, Time, Timestamp};
-    let same = || -> Option<Box<dyn Fn(&TokenStream) -> TokenStream>> { Some(Box::new(Clone::clone)) };
+    let same = || -> Option<Box<Wrap>> { Some(Box::new(Clone::clone)) };
     match (from, to) {
         (Timestamp { unit: a, .. }, Timestamp { unit: b, .. }) if a == b => same(),
         (Timestamp { unit, .. }, Date) => {
@@ -583,7 +618,9 @@ fn infallible_cast(from: &ScalarType, to: &ScalarType) -> Option<Box<dyn Fn(&Tok
             Some(Box::new(move |x| quote!(scalar::timestamp_to_date(#x, #unit))))
         }
         (Int32, Date) | (Date, Int32) => same(),
-        (Int64, Timestamp { .. } | Duration { .. } | Time) | (Timestamp { .. } | Duration { .. } | Time, Int64) => same(),
+        (Int64, Timestamp { .. } | Duration { .. } | Time) | (Timestamp { .. } | Duration { .. } | Time, Int64) => {
+            same()
+        }
         (from, to) if from == to || (from.is_text() && to.is_text()) => same(),
         (from, Bool) if from.is_float() => Some(Box::new(|x| quote!(#x != 0.0))),
         (from, Bool) if from.is_integer() => Some(Box::new(|x| quote!(#x != 0))),

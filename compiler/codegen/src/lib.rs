@@ -106,7 +106,7 @@ fn main_file(graph: &Graph, table: &[(proc_macro2::Ident, &Stage)], connectors: 
     let first = file.items.iter().position(|item| !matches!(item, syn::Item::Use(_))).unwrap_or(0);
     file.items.splice(first..first, modules.items);
     file.attrs.clear();
-    picture(graph) + &prettyplease::unparse(&file)
+    picture(graph) + &spaced(&prettyplease::unparse(&file))
 }
 
 /// Replaces a member of the template's `PIPELINE`.
@@ -167,11 +167,35 @@ fn module_header(stage: &Stage) -> String {
 }
 
 fn header(lines: &[String]) -> String {
-    let lines = lines.iter().map(|line| format!("//!{}\n", if line.is_empty() { String::new() } else { doc_text(line) }));
+    let lines =
+        lines.iter().map(|line| format!("//!{}\n", if line.is_empty() { String::new() } else { doc_text(line) }));
     lines.collect::<String>() + "\n"
 }
 
 fn format(items: TokenStream) -> String {
     let file = syn::parse2(items).expect("generated items are Rust");
-    prettyplease::unparse(&file)
+    spaced(&prettyplease::unparse(&file))
+}
+
+/// Blank lines between items, which the printer leaves out.
+fn spaced(text: &str) -> String {
+    let mut out = String::new();
+    let mut last = "";
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let (start, end) = (line.trim_start(), last.trim());
+        let begins = ["///", "#[", "fn ", "pub", "impl", "struct", "static"].iter().any(|word| start.starts_with(word));
+        let top = indent == 0
+            && (end.ends_with(';') || end == "}")
+            && !(start.starts_with("use ") || start.starts_with("mod "));
+        let inner = indent == 4 && end == "}" && last.starts_with("    }");
+        let modules = start.starts_with("mod ") && end.starts_with("use ");
+        if (begins && (top || inner)) || modules {
+            out.push('\n');
+        }
+        out.push_str(line);
+        out.push('\n');
+        last = line;
+    }
+    out
 }

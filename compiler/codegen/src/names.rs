@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn names_are_given_out_once() {
         let mut names = Names::reserving(&["batch"]);
-        let given: Vec<String> = ["batch", "n", "n", "n2", "n"].iter().map(|wish| names.fresh(wish).to_string()).collect();
+        let given: Vec<String> =
+            ["batch", "n", "n", "n2", "n"].iter().map(|wish| names.fresh(wish).to_string()).collect();
         assert_eq!(given, ["batch2", "n", "n2", "n2_2", "n3"]);
     }
 }

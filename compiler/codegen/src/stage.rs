@@ -10,18 +10,31 @@
 //!
 //! The steps pass on a local `batch` and, behind a filter, a local `selection` of its rows.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use compiler_ir::{Graph, Phase, Stage, StageInput, StageOpKind, print};
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::column::{Rows, doc_text};
-use crate::names::Names;
+use crate::names::{Names, ident};
 use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 11] =
-    ["new", "main", "batch", "selection", "cx", "watermark_", "closed", "results", "pass_on", "on_batch", "on_watermark"];
+const RESERVED: [&str; 11] = [
+    "new",
+    "main",
+    "batch",
+    "selection",
+    "cx",
+    "watermark_",
+    "closed",
+    "results",
+    "pass_on",
+    "on_batch",
+    "on_watermark",
+];
 
 /// What generated code may import: the name, and where it is from.
 const IMPORTS: [(&str, &str); 34] = [
@@ -102,8 +115,10 @@ enum Callback {
 /// A module being generated.
 pub(crate) struct StageCode {
     names: Names,
+    field_names: Names,
     name: Ident,
     fields: Vec<(Ident, TokenStream, TokenStream)>,
+    types: TokenStream,
     methods: TokenStream,
     functions: TokenStream,
     /// Statements of the callback so far.
@@ -124,8 +139,10 @@ impl StageCode {
         let mut types = Names::reserving(&IMPORTS.map(|(name, _)| name));
         StageCode {
             names: Names::reserving(&[RESERVED.as_slice(), &IMPORTS.map(|(name, _)| name)].concat()),
+            field_names: Names::default(),
             name: types.fresh_type(name),
             fields: Vec::new(),
+            types: TokenStream::new(),
             methods: TokenStream::new(),
             functions: TokenStream::new(),
             body: Vec::new(),
@@ -143,7 +160,7 @@ impl StageCode {
         &self.name
     }
 
-    /// A name for a function, a method or a field.
+    /// A name for a function or a method.
     pub(crate) fn function_name(&mut self, wish: &str) -> Ident {
         self.names.fresh(wish)
     }
@@ -152,13 +169,17 @@ impl StageCode {
         self.functions.extend(item);
     }
 
+    pub(crate) fn add_type(&mut self, item: TokenStream) {
+        self.types.extend(item);
+    }
+
     pub(crate) fn add_method(&mut self, item: TokenStream) {
         self.methods.extend(item);
     }
 
     /// A field with its initial value; its name.
     pub(crate) fn add_field(&mut self, wish: &str, ty: TokenStream, init: TokenStream) -> Ident {
-        let name = self.names.fresh(wish);
+        let name = self.field_names.fresh(wish);
         self.fields.push((name.clone(), ty, init));
         name
     }
@@ -189,7 +210,9 @@ impl StageCode {
             self.declared = Some((self.body.len(), quote!(let mut selection = #name(&batch)#question;)));
             self.body.push(quote!(let selection = #name(&batch)#question;));
         }
-        self.body.push(quote!(if selection.is_empty() { return Ok(()); }));
+        self.body.push(quote!(if selection.is_empty() {
+            return Ok(());
+        }));
         self.rows = Rows::Selected;
     }
 
@@ -281,11 +304,12 @@ impl StageCode {
         } else {
             (quote!({ #(#names: #types),* }), quote!(#name { #(#names: #inits),* }))
         };
-        let (methods, functions) = (&self.methods, &self.functions);
+        let (types_, methods, functions) = (&self.types, &self.methods, &self.functions);
         let methods = (!methods.is_empty()).then(|| quote!(impl #name { #methods }));
         let items = quote! {
             #(#[doc = #docs])*
             pub(crate) struct #name #body
+            #types_
             #[doc = " A task's instance."]
             pub(crate) fn new() -> Box<dyn Stage> { Box::new(#value) }
             impl Stage for #name {
@@ -306,22 +330,39 @@ fn unzip<A: Clone, B: Clone, C: Clone>(all: &[(A, B, C)]) -> (Vec<A>, Vec<B>, Ve
     (first, second, third)
 }
 
-/// `use` declarations for what the items name, no more.
+/// `use` declarations for what the items name, no more, in the order that rustfmt gives them.
 fn imports(items: &TokenStream) -> TokenStream {
-    let mut used = std::collections::BTreeSet::new();
+    let mut used = BTreeSet::new();
     collect_idents(items.clone(), &mut used);
-    let paths = IMPORTS.iter().filter(|(name, _)| used.contains(*name)).map(|(_, path)| {
-        syn::parse_str::<syn::Path>(path).expect("the table of imports has paths")
+    let mut by_parent: BTreeMap<&str, Vec<Ident>> = BTreeMap::new();
+    for (name, path) in IMPORTS.iter().filter(|(name, _)| used.contains(*name)) {
+        let parent = path.strip_suffix(name).and_then(|parent| parent.strip_suffix("::"));
+        by_parent.entry(parent.expect("a path ends in its name")).or_default().push(ident(name));
+    }
+    let uses = by_parent.into_iter().map(|(parent, names)| {
+        let parent = syn::parse_str::<syn::Path>(parent).expect("the table of imports has paths");
+        match names.as_slice() {
+            [one] => quote!(use #parent::#one;),
+            names => quote!(use #parent::{#(#names),*};),
+        }
     });
-    quote!(#(use #paths;)*)
+    quote!(#(#uses)*)
 }
 
-fn collect_idents(tokens: TokenStream, used: &mut std::collections::BTreeSet<String>) {
-    for token in tokens {
+/// Names in the items; a module's (they are lower case) only where something in it is meant.
+fn collect_idents(tokens: TokenStream, used: &mut BTreeSet<String>) {
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
         match token {
-            TokenTree::Ident(ident) => drop(used.insert(ident.to_string())),
+            TokenTree::Ident(ident) => {
+                let name = ident.to_string();
+                let in_path = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
+                if in_path || name.starts_with(|c: char| c.is_ascii_uppercase()) {
+                    used.insert(name);
+                }
+            }
             TokenTree::Group(group) => collect_idents(group.stream(), used),
-            _ => {}
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
         }
     }
 }

@@ -160,8 +160,16 @@ fn field(field: &Field) -> TokenStream {
     quote!(Field::new(#name, #ty, #nullable))
 }
 
-/// An integer without a type, its sign apart, as Rust's grammar has it.
+/// An integer without a type, its sign apart, as Rust's grammar has it: `-5_000_000_000`.
 pub(crate) fn signed(value: i64) -> TokenStream {
-    let digits = Literal::u64_unsuffixed(value.unsigned_abs());
+    let digits = value.unsigned_abs().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) && digits.len() > 4 {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    let digits: TokenStream = text.parse().expect("digits and underscores are a number");
     if value < 0 { quote!(-#digits) } else { quote!(#digits) }
 }

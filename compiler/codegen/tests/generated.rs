@@ -1,7 +1,9 @@
 //! Plans go in as built by hand, and their text, their graph's and the generated files come out as they are in `golden/`.
 //!
 //! `UPDATE_EXPECT=1` writes what is expected anew. The files of the pipelines `sample` and `expressions` stand in
-//! `codegen-templates/examples`, where they are compiled.
+//! `codegen-templates/generated`, where they are compiled.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -71,7 +73,7 @@ fn compiled(name: &str, plan: &Plan) {
     let mut files = generate(&checked(plan, 4));
     files.remove("Cargo.toml");
     let files = files.into_iter().map(|(path, text)| (path.trim_start_matches("src/").to_owned(), text)).collect();
-    expect(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../codegen-templates/examples").join(name), &files);
+    expect(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../codegen-templates/generated").join(name), &files);
 }
 
 #[test]
@@ -83,4 +85,22 @@ fn filter_and_projection() {
 fn the_sample_is_fresh() {
     golden("sample", &build::sample());
     compiled("sample", &build::sample());
+}
+
+#[test]
+fn every_native_expression() {
+    golden("expressions", &build::expressions());
+    compiled("expressions", &build::expressions());
+}
+
+#[test]
+fn kernels_see_only_the_rows_that_reach_them() {
+    golden("kernels", &build::kernels());
+    compiled("kernels", &build::kernels());
+}
+
+#[test]
+fn branches_and_unions() {
+    golden("branches", &build::branches());
+    compiled("branches", &build::branches());
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use compiler_ir::{place, print, verify};
+use compiler_sql::diagnostic::code::INTERNAL;
 use compiler_sql::{Diagnostic, SqlOptions};
 
 use crate::compiled::{CompileRequest, Compiled, PassTime, View, code_digest};
@@ -130,7 +131,7 @@ impl Trace {
         if let Some((view, text)) = state.views.last_key_value() {
             let _ = write!(detail, "\nits input ({view}):\n{text}");
         }
-        Diagnostic::error(compiler_sql::diagnostic::code::INTERNAL, None, "internal error")
+        Diagnostic::error(INTERNAL, None, "internal error")
             .with_detail(detail)
             .with_hint("this is a bug in streamwright, not in the query: please report it with this message")
     }
@@ -143,4 +144,82 @@ fn listing(files: &BTreeMap<String, String>) -> String {
         let _ = write!(text, "{}// {path}\n{file}", if i > 0 { "\n" } else { "" });
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::compiled::CompileOptions;
+
+    const QUERY: &str = "\
+CREATE TABLE bids (auction BIGINT, price BIGINT, dt TIMESTAMP NOT NULL, WATERMARK FOR dt AS dt - INTERVAL '1 second')
+WITH (connector = 'single_file', path = '/tmp/bids.json', format = 'json', type = 'source');
+SELECT auction, tumble(INTERVAL '10 seconds') AS window, sum(price) AS total
+FROM bids WHERE price > 100 GROUP BY auction, window";
+
+    fn request(sql: &str, parallelism: usize) -> CompileRequest {
+        CompileRequest::new(sql, CompileOptions { parallelism, ..CompileOptions::default() })
+    }
+
+    #[test]
+    fn a_query_becomes_files_and_a_plan_with_all_views() {
+        let compiled = compile(&request(QUERY, 2)).unwrap();
+        assert!(compiled.files.contains_key("src/main.rs"));
+        assert_eq!(compiled.plan.code, compiled.code);
+        assert!(View::ALL.iter().all(|view| !compiled.view(*view).is_empty()));
+        let source = compiled.plan.stages.iter().find_map(|stage| stage.source.as_ref()).unwrap();
+        assert!(source.watermark);
+        assert_eq!(source.table, "bids");
+        for view in View::ALL {
+            assert_eq!(explain(&request(QUERY, 2), view).unwrap(), compiled.view(view));
+        }
+    }
+
+    #[test]
+    fn layout_paths_and_parallelism_do_not_change_the_code() {
+        let code = |sql: &str, parallelism| compile(&request(sql, parallelism)).unwrap().code;
+        let first = code(QUERY, 1);
+        assert_eq!(first, code(&format!("-- again\n{}", QUERY.replace('\n', "\n\n   ")), 1));
+        assert_eq!(first, code(&QUERY.replace("/tmp/", "/elsewhere/"), 1));
+        assert_eq!(first, code(QUERY, 8));
+        assert_ne!(first, code(&QUERY.replace("100", "200"), 1));
+    }
+
+    #[test]
+    fn a_view_is_shown_of_a_query_that_a_later_pass_refuses() {
+        let wrong = QUERY.replace("sum(price)", "sum(prize)");
+        assert!(explain(&request(&wrong, 1), View::Ast).is_ok());
+        assert!(explain(&request(&wrong, 1), View::Plan).is_err());
+        assert_eq!(compile(&request(&wrong, 1)).unwrap_err()[0].code, "E0302");
+    }
+
+    #[test]
+    fn a_bug_names_the_pass_and_shows_what_it_was_given() {
+        let trace = Trace::default();
+        let _ = trace.show(View::Plan, None, || "node 0: source".to_owned());
+        let found = trace.isolated(|| trace.pass("place", || panic!("no such node"))).unwrap_err();
+        assert_eq!((found.len(), found[0].code), (1, "E0001"));
+        let detail = found[0].detail.as_deref().unwrap();
+        assert!(detail.starts_with("pass \"place\": no such node (at "), "{detail}");
+        assert!(detail.ends_with("its input (plan):\nnode 0: source"), "{detail}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever is done to a query, it compiles or is refused, and never for a bug of ours.
+        #[test]
+        fn any_text_is_an_answer(from in 0usize..400, to in 0usize..400, insert in "[ -~]{0,8}|.{0,4}") {
+            let at = |n: usize| (0..=n.min(QUERY.len())).rev().find(|i| QUERY.is_char_boundary(*i)).unwrap_or(0);
+            let (from, to) = (at(from.min(to)), at(from.max(to)));
+            let text = format!("{}{insert}{}", &QUERY[..from], &QUERY[to..]);
+            if let Err(found) = compile(&request(&text, 1)) {
+                prop_assert!(!found.is_empty());
+                prop_assert!(found.iter().all(|one| one.code != INTERNAL), "{text}\n{found:?}");
+                let _ = crate::render(&found, "query.sql", &text, true);
+            }
+        }
+    }
 }

@@ -137,7 +137,7 @@ error[E0302]: column \"auciton\" does not exist
         let both = [unknown(None), unknown(Some(at(1, 1, 1, 2)))];
         let text = render(&both, "query.sql", "SELECT", false);
         assert_eq!(text.matches("error[E0302]").count(), 2);
-        assert!(text.contains(" --> query.sql\n"), "{text}");
+        assert!(text.contains("--> query.sql\n"), "{text}");
         assert!(text.contains(" --> query.sql:1:1\n"), "{text}");
     }
 

@@ -173,10 +173,7 @@ impl Placer {
 
 fn projected(columns: &[Column]) -> Schema {
     Schema::new(
-        columns
-            .iter()
-            .map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable))
-            .collect(),
+        columns.iter().map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable)).collect(),
     )
 }
 

@@ -339,8 +339,7 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr, schema: &Schema) -> (String, 
         op if op.is_bitwise() => (Binding::Bits, Binding::Sum, Binding::Sum),
         _ => (Binding::Comparison, Binding::Bits, Binding::Bits),
     };
-    let text =
-        format!("{} {} {}", operand(left, schema, least_left), op.symbol(), operand(right, schema, least_right));
+    let text = format!("{} {} {}", operand(left, schema, least_left), op.symbol(), operand(right, schema, least_right));
     (text, binding)
 }
 
@@ -531,4 +530,87 @@ fn date(days: i64) -> String {
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + i128::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(index: usize) -> Expr {
+        Expr::column(index, ScalarType::Int64, false)
+    }
+
+    fn binary(op: BinaryOp, left: Expr, right: Expr) -> Expr {
+        let ty = if op.is_arithmetic() { ScalarType::Int64 } else { ScalarType::Bool };
+        Expr { kind: ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) }, ty, nullable: false }
+    }
+
+    fn int(value: i64) -> Expr {
+        Expr::literal(Literal::Int(value), ScalarType::Int64)
+    }
+
+    #[test]
+    fn parentheses_stand_where_they_change_the_meaning() {
+        use BinaryOp::*;
+        let fields = ["a", "b", "Order"].map(|name| Field::new(name, ScalarType::Int64, false));
+        let schema = Schema::new(fields.into());
+        let (a, b, order) = (column(0), column(1), column(2));
+        let not = |arg: Expr| Expr {
+            kind: ExprKind::Unary { op: UnaryOp::Not, arg: Box::new(arg) },
+            ty: ScalarType::Bool,
+            nullable: false,
+        };
+        let less = binary(Less, a.clone(), b.clone());
+        let cases = [
+            (binary(Add, a.clone(), binary(Multiply, b.clone(), int(2))), "a + b * 2"),
+            (binary(Multiply, binary(Add, a.clone(), b.clone()), int(2)), "(a + b) * 2"),
+            (binary(Subtract, a.clone(), binary(Subtract, b.clone(), order.clone())), "a - (b - \"Order\")"),
+            (binary(Subtract, binary(Subtract, a.clone(), b.clone()), order), "a - b - \"Order\""),
+            (binary(And, binary(Or, less.clone(), less.clone()), not(less.clone())), "(a < b OR a < b) AND NOT a < b"),
+            (not(binary(And, less.clone(), less.clone())), "NOT (a < b AND a < b)"),
+            (binary(Equal, less.clone(), less), "(a < b) = (a < b)"),
+            (column(7), "#7"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(expr(&value, &schema), text);
+        }
+    }
+
+    #[test]
+    fn constants_print_with_their_type() {
+        let nanos = ScalarType::TIMESTAMP_NS;
+        let micros = ScalarType::Timestamp { unit: TimeUnit::Microsecond, zone: Some("UTC".into()) };
+        let decimal = ScalarType::Decimal { precision: 10, scale: 2 };
+        let cases = [
+            (Literal::Int(0), nanos.clone(), "TIMESTAMP '1970-01-01 00:00:00'"),
+            (Literal::Int(951_782_400_500_000_000), nanos.clone(), "TIMESTAMP '2000-02-29 00:00:00.5'"),
+            (Literal::Int(-1), nanos, "TIMESTAMP '1969-12-31 23:59:59.999999999'"),
+            (Literal::Int(i64::MAX), micros, "TIMESTAMP '294247-01-10 04:00:54.775807 UTC'"),
+            (Literal::Int(19_782), ScalarType::Date, "DATE '2024-02-29'"),
+            (Literal::Int(3_600_000_000_000), ScalarType::Time, "TIME '01:00:00'"),
+            (Literal::Decimal(-5), decimal.clone(), "-0.05"),
+            (Literal::Decimal(12_345), decimal, "123.45"),
+            (Literal::Float(1.0), ScalarType::Float64, "1.0"),
+            (Literal::Utf8("it's".into()), ScalarType::Utf8, "'it''s'"),
+            (Literal::Binary(vec![0, 255]), ScalarType::Binary, "X'00ff'"),
+            (
+                Literal::Interval { months: 1, days: 0, nanos: -500_000_000 },
+                ScalarType::Interval,
+                "INTERVAL '1 months -0.5 seconds'",
+            ),
+            (Literal::List(vec![Literal::Null]), ScalarType::List(Box::new(ScalarType::Utf8)), "[NULL]"),
+        ];
+        for (value, ty, text) in cases {
+            assert_eq!(literal(&value, &ty), text);
+        }
+    }
+
+    #[test]
+    fn durations_print_in_the_largest_unit_that_divides_them() {
+        for (nanos, text) in
+            [(10_000_000_000, "10s"), (86_400_000_000_000, "1d"), (90_000_000_000, "90s"), (1, "1ns"), (0, "0s")]
+        {
+            assert_eq!(duration(nanos), text);
+        }
+    }
 }

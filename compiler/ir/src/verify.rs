@@ -128,7 +128,9 @@ pub fn graph(graph: &Graph) -> Result<(), Vec<String>> {
         for stage in &graph.stages {
             let mut here = Findings::default();
             check_stage(graph, stage, &mut here);
-            findings.0.extend(here.0.into_iter().map(|finding| format!("stage {} {}: {finding}", stage.id.0, stage.name)));
+            findings
+                .0
+                .extend(here.0.into_iter().map(|finding| format!("stage {} {}: {finding}", stage.id.0, stage.name)));
         }
     }
     if findings.0.is_empty() { Ok(()) } else { Err(findings.0) }
@@ -229,13 +231,15 @@ fn check_node(op: &Op, inputs: &[&Schema], schema: &Schema, findings: &mut Findi
         }
         Op::Union => {
             for (position, input) in inputs.iter().enumerate() {
-                findings.require(accepts(schema, input), || format!("input {position} has columns {input}, not {schema}"));
+                findings
+                    .require(accepts(schema, input), || format!("input {position} has columns {input}, not {schema}"));
             }
         }
         Op::Sink(sink) => {
             findings.require(sink.max_parallelism != Some(0), || "it allows no task".to_owned());
-            findings
-                .require(schema.is_empty() || schema == input, || "its schema is neither empty nor its input's".to_owned());
+            findings.require(schema.is_empty() || schema == input, || {
+                "its schema is neither empty nor its input's".to_owned()
+            });
         }
     }
 }
@@ -487,10 +491,9 @@ fn is_literal_of(value: &Literal, ty: &ScalarType) -> bool {
         (Literal::List(items), List(item)) => items.iter().all(|value| is_literal_of(value, item)),
         (Literal::Struct(values), Struct(fields)) => {
             values.len() == fields.len()
-                && fields
-                    .iter()
-                    .zip(values)
-                    .all(|(field, value)| is_literal_of(value, &field.ty) && (field.nullable || *value != Literal::Null))
+                && fields.iter().zip(values).all(|(field, value)| {
+                    is_literal_of(value, &field.ty) && (field.nullable || *value != Literal::Null)
+                })
         }
         _ => false,
     }
@@ -573,7 +576,8 @@ fn check_edges(graph: &Graph, stage: &Stage, findings: &mut Findings) {
         StageInput::Source(source) => {
             findings.require(inputs == 0, || "it has a source and edges in".to_owned());
             let fields = source.fields.iter().map(|field| &field.field);
-            findings.require(fields.eq(&stage.input_schema.fields), || "its input schema is not its source's".to_owned());
+            findings
+                .require(fields.eq(&stage.input_schema.fields), || "its input schema is not its source's".to_owned());
         }
         StageInput::Edges => findings.require(inputs > 0, || "nothing flows in".to_owned()),
     }
@@ -625,14 +629,180 @@ fn check_stage_op(graph: &Graph, stage: &Stage, index: usize, op: &StageOp, inpu
                 check_tumble(tumble, input, findings);
             } else {
                 check_tumble_shape(tumble, findings);
-                findings.require(*input == tumble.partial_schema(), || "a final tumble gets no partial states".to_owned());
+                findings
+                    .require(*input == tumble.partial_schema(), || "a final tumble gets no partial states".to_owned());
             }
             findings.require(op.schema == tumble.output_schema(), || "it does not emit the tumble's output".to_owned());
             findings.require(index == 0, || "a tumble is not its first operator".to_owned());
             let keys: Vec<usize> = (0..tumble.keys.len()).collect();
             let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
             let exchanged = graph.edges_to(stage.id).all(|edge| edge.exchange == exchange);
-            findings.require(exchanged, || "rows reach a tumble by another way than an exchange by its keys".to_owned());
+            findings
+                .require(exchanged, || "rows reach a tumble by another way than an exchange by its keys".to_owned());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::StageId;
+    use crate::plan::{Node, SourceDef, SourceField};
+
+    fn node(op: Op, inputs: &[usize], schema: &Schema) -> Node {
+        let inputs = inputs.iter().map(|&id| NodeId(id)).collect();
+        Node { op, inputs, schema: schema.clone(), event_time: None, note: String::new() }
+    }
+
+    fn schema() -> Schema {
+        Schema::new(vec![
+            Field::new("price", ScalarType::Int64, false),
+            Field::new("name", ScalarType::Utf8, true),
+            Field::new("dt", ScalarType::TIMESTAMP_NS, false),
+        ])
+    }
+
+    /// Source, watermark, filter, tumble by name, sink.
+    fn good() -> Plan {
+        let input = schema();
+        let fields = input.fields.iter().map(|field| SourceField { field: field.clone(), metadata: None }).collect();
+        let (table, connector, options) = ("bids".to_owned(), "nexmark".to_owned(), serde_json::Value::Null);
+        let source = SourceDef { table, connector, options, fields, idle_micros: None };
+        let dt = Expr::column(2, ScalarType::TIMESTAMP_NS, false);
+        let price = Expr::column(0, ScalarType::Int64, false);
+        let limit = Expr::literal(Literal::Int(100), ScalarType::Int64);
+        let kind = ExprKind::Binary { op: BinaryOp::Greater, left: Box::new(price.clone()), right: Box::new(limit) };
+        let predicate = Expr { kind, ty: ScalarType::Bool, nullable: false };
+        let total = Aggregate {
+            name: "total".into(),
+            function: AggregateFn::Sum,
+            arg: Some(price),
+            distinct: false,
+            filter: None,
+            ty: ScalarType::Int64,
+        };
+        let tumble = Tumble {
+            width: 10,
+            event_time: dt.clone(),
+            keys: vec![Column { name: "name".into(), expr: Expr::column(1, ScalarType::Utf8, true) }],
+            aggregates: vec![total],
+            window: "window".into(),
+        };
+        let output = tumble.output_schema();
+        let (table, connector, options) = ("out".to_owned(), "stdout".to_owned(), serde_json::Value::Null);
+        let sink = SinkDef { table, connector, options, max_parallelism: Some(1) };
+        Plan {
+            nodes: vec![
+                Node { event_time: Some(2), ..node(Op::Source(source), &[], &input) },
+                node(Op::Watermark { expr: dt }, &[0], &input),
+                node(Op::Filter { predicate }, &[1], &input),
+                node(Op::Tumble(tumble), &[2], &output),
+                node(Op::Sink(sink), &[3], &Schema::default()),
+            ],
+        }
+    }
+
+    /// What the verifier says of a plan that is good but for one change.
+    fn finding(change: impl FnOnce(&mut Plan)) -> String {
+        let mut broken = good();
+        change(&mut broken);
+        plan(&broken).expect_err("the change breaks a rule").join("; ")
+    }
+
+    fn filter(plan: &mut Plan) -> &mut Expr {
+        match &mut plan.nodes[2].op {
+            Op::Filter { predicate } => predicate,
+            _ => unreachable!("node 2 is the filter"),
+        }
+    }
+
+    fn tumble(plan: &mut Plan) -> &mut Tumble {
+        match &mut plan.nodes[3].op {
+            Op::Tumble(tumble) => tumble,
+            _ => unreachable!("node 3 is the tumble"),
+        }
+    }
+
+    #[test]
+    fn a_good_plan_passes() {
+        assert_eq!(plan(&good()), Ok(()));
+    }
+
+    #[test]
+    fn broken_plans_are_found() {
+        let cases = [
+            (finding(|p| p.nodes[1].inputs = vec![NodeId(3)]), "does not stand before it"),
+            (finding(|p| p.nodes[0].event_time = Some(0)), "the event time is of type BIGINT"),
+            (finding(|p| p.nodes[0].event_time = Some(9)), "the event time is column 9 of 3"),
+            (finding(|p| p.nodes[2].inputs.clear()), "it has 0 inputs"),
+            (finding(|p| drop(p.nodes[2].schema.fields.pop())), "its schema is not its input's"),
+            (finding(|p| drop(p.nodes.pop())), "node %3: nothing consumes it"),
+            (finding(|p| p.nodes[3].inputs = vec![NodeId(4)]), "does not stand before it"),
+            (finding(|p| filter(p).ty = ScalarType::Int64), "a predicate is of type BIGINT"),
+            (finding(|p| filter(p).kind = ExprKind::Column(8)), "#8 (as BOOLEAN): there are 3 columns"),
+            (
+                finding(|p| *filter(p).children_mut()[0] = Expr::column(1, ScalarType::Int64, true)),
+                "the column is name TEXT",
+            ),
+            (
+                finding(|p| *filter(p).children_mut()[1] = Expr::literal(Literal::Int(1), ScalarType::Int8)),
+                "wrongly typed",
+            ),
+            (
+                finding(|p| *filter(p).children_mut()[1] = Expr::literal(Literal::Null, ScalarType::Int64)),
+                "said never to be null",
+            ),
+            (
+                finding(|p| filter(p).kind = ExprKind::Kernel { name: "random".into(), args: vec![] }),
+                "a kernel call stands inside an expression",
+            ),
+            (finding(|p| tumble(p).width = 0), "a window is 0 ns wide"),
+            (finding(|p| tumble(p).keys[0].name = "other".into()), "its schema is not the tumble's output"),
+            (
+                finding(|p| tumble(p).aggregates[0].distinct = true),
+                "aggregate total is Sum of distinct BIGINT to BIGINT",
+            ),
+            (
+                finding(|p| tumble(p).event_time = Expr::column(0, ScalarType::Int64, false)),
+                "the event time is of type BIGINT",
+            ),
+            (
+                finding(|p| {
+                    // A second consumer between the watermark and its source.
+                    let sink = p.nodes[4].clone();
+                    p.nodes.push(Node { inputs: vec![NodeId(0)], ..sink });
+                }),
+                "%0, between it and its source, has other consumers",
+            ),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
+        }
+    }
+
+    #[test]
+    fn broken_graphs_are_found() {
+        let good = crate::place::place(&good(), 4);
+        assert_eq!(graph(&good), Ok(()), "{}", print::graph(&good));
+        let finding = |change: &dyn Fn(&mut Graph)| {
+            let mut broken = good.clone();
+            change(&mut broken);
+            graph(&broken).expect_err("the change breaks a rule").join("; ")
+        };
+        let cases = [
+            (finding(&|g| g.edges[0].exchange = Exchange::Forward), "another way than an exchange by its keys"),
+            (finding(&|g| g.edges[0].exchange = Exchange::Hash(vec![])), "another way than an exchange by its keys"),
+            (finding(&|g| g.stages[1].parallelism = 0), "it has no task"),
+            (finding(&|g| g.stages[2].parallelism = 4), "allows 1 tasks, not 4"),
+            (finding(&|g| g.stages[1].name = g.stages[0].name.clone()), "two stages are named bids_by_name"),
+            (finding(&|g| g.stages[1].name = "a b".into()), "no plain identifier"),
+            (finding(&|g| g.edges[0].to = StageId(0)), "edge from stage 0 to 0"),
+            (finding(&|g| drop(g.edges.pop())), "nothing flows in"),
+            (finding(&|g| g.stages[1].ops.swap_remove(0).schema.fields.clear()), "its output schema is not"),
+            (finding(&|g| g.stages[1].input = g.stages[0].input.clone()), "it has a source and edges in"),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
         }
     }
 }

@@ -390,7 +390,7 @@ mod tests {
     fn the_planner_is_not_in_the_closure() {
         let metadata = MetadataCommand::new()
             .manifest_path(Path::new(MANIFEST_DIR).join("Cargo.toml"))
-            .other_options(vec!["--offline".to_owned()])
+            .other_options(["--offline", "--filter-platform", TARGET].map(str::to_owned).to_vec())
             .exec()
             .unwrap();
         let package = |name: &str| &metadata.packages.iter().find(|package| package.name.as_str() == name).unwrap().id;

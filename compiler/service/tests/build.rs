@@ -180,6 +180,7 @@ async fn a_build_that_is_dropped_or_too_slow_leaves_nothing() {
     assert_eq!(names(&directory.path().join("artifacts/ac")), [""; 0]);
 
     options.rustc = None;
+    options.time_limit = BuildOptions::TIME_LIMIT;
     assert!(!build(&compiled, &options).await.unwrap().cached, "and the next one builds");
 }
 

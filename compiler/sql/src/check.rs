@@ -254,17 +254,27 @@ impl<'a> Check<'a> {
         if windowed {
             return;
         }
+        let tumble = |name: &str| name == TUMBLE;
+        for expr in select_exprs(select) {
+            if let Some(call) = first_call(expr, &tumble) {
+                self.found.push(
+                    Diagnostic::error(
+                        code::WINDOW,
+                        span_of(call),
+                        "time window function tumble is not allowed in this context",
+                    )
+                    .with_hint("Are you missing a GROUP BY clause?"),
+                );
+            }
+        }
         let hint = "group by a time window: GROUP BY tumble(interval '10 seconds')";
         if let (Some(first), Some(last)) = (groups.first(), groups.last()) {
             let span = span_of(first.span().union(&last.span()));
             self.unsupported(span, "GROUP BY without a time window", hint);
             return;
         }
-        let items = select.projection.iter().filter_map(|item| match item {
-            SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
-            _ => None,
-        });
-        if let Some(call) = items.chain(&select.having).find_map(first_aggregate) {
+        let aggregate = |name: &str| registry().is_aggregate(name);
+        if let Some(call) = select_exprs(select).find_map(|expr| first_call(expr, &aggregate)) {
             self.unsupported(span_of(call), "an aggregate without a time window", hint);
         } else if let Some(having) = &select.having {
             self.unsupported(span_of(having.span()), "HAVING without GROUP BY", "use WHERE");
@@ -331,13 +341,23 @@ pub(crate) fn function_name(function: &Function) -> String {
     }
 }
 
-/// Where the first aggregate call in an expression is; not one inside a subquery.
-fn first_aggregate(expr: &Expr) -> Option<sqlparser::tokenizer::Span> {
-    struct Find {
+/// The expressions that GROUP BY governs.
+fn select_exprs(select: &Select) -> impl Iterator<Item = &Expr> {
+    let items = select.projection.iter().filter_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    });
+    items.chain(&select.having)
+}
+
+/// Where the first call of such a function is in an expression; not one inside a subquery.
+fn first_call(expr: &Expr, is_wanted: &dyn Fn(&str) -> bool) -> Option<sqlparser::tokenizer::Span> {
+    struct Find<'a> {
+        is_wanted: &'a dyn Fn(&str) -> bool,
         found: Option<sqlparser::tokenizer::Span>,
         queries: usize,
     }
-    impl Visitor for Find {
+    impl Visitor for Find<'_> {
         type Break = ();
 
         fn pre_visit_query(&mut self, _query: &Query) -> ControlFlow<()> {
@@ -354,7 +374,7 @@ fn first_aggregate(expr: &Expr) -> Option<sqlparser::tokenizer::Span> {
             if let Expr::Function(function) = expr
                 && self.queries == 0
                 && function.over.is_none()
-                && registry().is_aggregate(&function_name(function))
+                && (self.is_wanted)(&function_name(function))
             {
                 self.found = Some(function.name.span());
                 return ControlFlow::Break(());
@@ -362,7 +382,7 @@ fn first_aggregate(expr: &Expr) -> Option<sqlparser::tokenizer::Span> {
             ControlFlow::Continue(())
         }
     }
-    let mut find = Find { found: None, queries: 0 };
+    let mut find = Find { is_wanted, found: None, queries: 0 };
     let _ = expr.visit(&mut find);
     find.found
 }

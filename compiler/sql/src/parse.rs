@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned, Statement as SqlStatement, TableObject, Visit,
+    ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned, Statement as SqlStatement, TableObject, Visit,
     Visitor,
 };
 use sqlparser::keywords::Keyword;
@@ -24,6 +24,9 @@ use crate::stack::on_big_stack;
 
 /// Deepest nesting of expressions, and longest chain of `UNION ALL` or of one operator.
 pub const MAX_DEPTH: usize = 400;
+
+/// Deepest nesting of lists and structs in a type.
+const MAX_TYPE_DEPTH: usize = 30;
 
 /// The parser counts its own descents; a parenthesis costs about two.
 const PARSER_DEPTH: usize = 200;
@@ -458,6 +461,11 @@ fn too_deep(statement: &Statement) -> Option<Diagnostic> {
     let _ = match statement {
         Statement::CreateTable(table) => {
             let exprs = table.columns.iter().filter_map(|column| column.generated.as_ref());
+            for column in &table.columns {
+                if nested_type(&column.ty, MAX_TYPE_DEPTH) {
+                    depth.too_deep_at = Some(column.ty_span);
+                }
+            }
             for expr in exprs.chain(table.watermarks.iter().filter_map(|watermark| watermark.expr.as_ref())) {
                 let _ = expr.visit(&mut depth);
             }
@@ -478,6 +486,20 @@ fn too_deep(statement: &Statement) -> Option<Diagnostic> {
     )
 }
 
+/// Whether a type is nested deeper than `limit`.
+fn nested_type(ty: &DataType, limit: usize) -> bool {
+    let inside: Vec<&DataType> = match ty {
+        DataType::Array(
+            ArrayElemTypeDef::AngleBracket(item)
+            | ArrayElemTypeDef::SquareBracket(item, _)
+            | ArrayElemTypeDef::Parenthesis(item),
+        ) => vec![item],
+        DataType::Struct(members, _) => members.iter().map(|member| &member.field_type).collect(),
+        _ => vec![],
+    };
+    inside.into_iter().any(|item| limit == 0 || nested_type(item, limit - 1))
+}
+
 struct Depth {
     now: usize,
     too_deep_at: Option<Option<Span>>,
@@ -488,7 +510,14 @@ impl Visitor for Depth {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         self.now += 1;
-        if self.now > MAX_DEPTH {
+        // Not every depth is one of expressions inside expressions.
+        let deep = match expr {
+            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.len() > MAX_DEPTH,
+            Expr::CompoundIdentifier(parts) => parts.len() > MAX_DEPTH,
+            Expr::Cast { data_type, .. } => nested_type(data_type, MAX_TYPE_DEPTH),
+            _ => false,
+        };
+        if deep || self.now > MAX_DEPTH {
             let span = match expr {
                 Expr::Identifier(ident) => span_of(ident.span),
                 _ => None,

@@ -1,0 +1,63 @@
+//! Tables in files: the connectors `filesystem` and `single_file`.
+//!
+//! ```text
+//!   listing ──▶ files of this task ──▶ text  (inflate, whole lines, formats::Decoder) ──▶ batches
+//!                                 └──▶ columns (Parquet row groups, wanted leaves only, cast) ──▶ batches
+//!   batches ──▶ directories by partition ──▶ part (line file | Parquet file) ──▶ rename when complete
+//! ```
+//!
+//! Reading is blocking, a batch at a time: files are local, and their pages mostly in memory.
+//!
+//! Not here: object stores, watching a directory for new files, and exactly-once output, which needs checkpoints: a
+//! job that is restarted writes its rows again.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
+mod columns;
+mod convert;
+mod listing;
+mod part;
+mod sink;
+mod source;
+mod text;
+
+use std::io;
+use std::path::Path;
+
+use worker_lib::TaskError;
+use worker_lib::connector::ConnectorDef;
+
+/// Many files, by any number of tasks.
+pub static FILESYSTEM: ConnectorDef =
+    ConnectorDef { name: "filesystem", source: Some(source::new), sink: Some(sink::new) };
+
+/// One file, by one task.
+pub static SINGLE_FILE: ConnectorDef =
+    ConnectorDef { name: "single_file", source: Some(source::new), sink: Some(sink::new) };
+
+/// An error of the operating system: `cannot open "a.json": No such file or directory`.
+fn io_error(action: &str, path: &Path, error: &io::Error) -> TaskError {
+    let text = error.to_string();
+    let reason = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+    let message = format!("cannot {action} \"{}\": {reason}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            TaskError::retryable(message).with_hint("free some space; the job goes on from its start")
+        }
+        io::ErrorKind::NotFound => TaskError::user(message).with_hint(format!(
+            "relative paths are looked up from \"{}\"",
+            std::env::current_dir().unwrap_or_default().display()
+        )),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            TaskError::user(message).with_hint("the worker's user needs the permission")
+        }
+        io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::InvalidData
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::InvalidFilename => TaskError::user(message),
+        _ => TaskError::retryable(message),
+    }
+}

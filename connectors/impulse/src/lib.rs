@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arrow::array::{ArrayRef, Int64Array, TimestampNanosecondArray, UInt64Array};
+use arrow::array::{ArrayRef, TimestampNanosecondArray, UInt64Array};
 use connectors_options::impulse::ImpulseSource;
 use futures::future::BoxFuture;
 use schema::{EVENT_TIME, ScalarType};

@@ -1,295 +1,271 @@
-//! The generator of the NEXMark benchmark: people who sell and bid on an auction site.
+//! The NEXMark benchmark's generator as a source: persons, auctions and bids of an auction site.
 //!
-//! Of every 50 events, the first is a person, the next three are auctions, and 46 are bids; each row has one of the
-//! three structs, the others are null. Ids, skew and values follow the generator of the NEXMark suite: half of the
-//! bids go to the hottest auction of the last hundred, three quarters come from the hottest bidder, three quarters of
-//! the auctions belong to the hottest seller, and prices are spread over six orders of magnitude.
+//! Of each 50 events, one is a person, three are auctions and 46 are bids; most bids go to few hot auctions and come
+//! from few hot bidders, most auctions have few hot sellers (Tucker et al., "NEXMark: a benchmark for queries over
+//! data streams", 2002; ratios as in Apache Beam's generator).
 //!
-//! **Every value is a function of the event's number and the member's name** ([`model`]): there is no generator whose
-//! state would have to pass through each value. So members that the query does not read are not made, the same
-//! events come at any parallelism (task `t` of `p` makes the events `t, t + p, t + 2p ...`), and with a start time
-//! in every run.
+//! Each value is a pure function of the event's number and of the member ([`event`]), so members that a query does
+//! not read cost nothing, and every task can make its share of the same stream: events are dealt out to the tasks in
+//! blocks of 50. With the option `start_time` two runs give the same events at any parallelism.
 //!
-//! Not here: options (`connectors-options`), out-of-order events.
+//! Not here: late or disordered events, and rates that vary: event `n` is at `start + n / event_rate`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-mod column;
-mod model;
+mod event;
+mod fill;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use connectors_options::nexmark::NexmarkSource;
 use futures::future::BoxFuture;
-use tokio::time::Instant;
+use worker_lib::TaskError;
 use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters, SourceEvent};
-use worker_lib::{Batch, TaskError};
 
-use column::Column;
+use event::{BLOCK, Times};
+use fill::Columns;
 
 pub static NEXMARK: ConnectorDef = ConnectorDef { name: "nexmark", source: Some(new), sink: None };
-
-/// Later than any event of a job is due; keeps clock arithmetic from overflowing at tiny rates.
-const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn new(cx: SourceContext) -> Result<Box<dyn Source>, TaskError> {
     Ok(Box::new(Nexmark::new(cx)?))
 }
 
 struct Nexmark {
-    /// The number of the next event, of all tasks' events.
-    next: u64,
-    /// Numbers of this task's events are so far apart.
-    step: u64,
-    /// Events of all tasks.
+    task: u64,
+    tasks: u64,
+    /// Events of this task, made and in all.
+    made: u64,
     count: u64,
     rate: f64,
     paced: bool,
-    clock: Clock,
-    columns: Vec<Column>,
     batch_rows: u64,
     linger: Duration,
+    columns: Columns,
     /// When the first event was asked for.
-    started: Option<Instant>,
+    begun: Option<Instant>,
     counters: Arc<SourceCounters>,
 }
 
-/// From the number of an event to its event time.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    /// Nanoseconds since the epoch.
-    pub(crate) start: i64,
-    pub(crate) nanos_per_event: f64,
-}
-
-impl Clock {
-    /// Nanoseconds since the epoch.
-    pub(crate) fn time(&self, event: u64) -> i64 {
-        self.start.saturating_add((event as f64 * self.nanos_per_event) as i64)
-    }
-}
-
 impl Nexmark {
-    fn new(cx: SourceContext) -> Result<Nexmark, TaskError> {
+    fn new(cx: SourceContext) -> Result<Self, TaskError> {
         let options: NexmarkSource = serde_json::from_value(cx.options)
             .map_err(|error| TaskError::fatal(format!("cannot read the options of table \"{}\": {error}", cx.table)))?;
-        let columns = cx.schema.fields.iter().zip(&cx.metadata).map(|(field, metadata)| {
-            Column::new(metadata.as_deref().unwrap_or(&field.name), &field.ty).ok_or_else(|| {
-                TaskError::fatal(format!("connector \"nexmark\" has no column \"{}\" of type {}", field.name, field.ty))
-            })
-        });
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64);
+        let times = Times::new(options.start_time_nanos.unwrap_or_else(now), options.event_rate);
+        let columns = Columns::new(&cx.schema, &cx.metadata, times)
+            .map_err(|reason| TaskError::fatal(format!("table \"{}\": {reason}", cx.table)))?;
+        let (task, tasks) = (cx.task as u64, cx.parallelism.max(1) as u64);
         Ok(Nexmark {
-            next: cx.task as u64,
-            step: cx.parallelism as u64,
-            count: options.events.unwrap_or(u64::MAX),
+            task,
+            tasks,
+            made: 0,
+            count: options.events.map_or(u64::MAX, |events| share(events, task, tasks)),
             rate: options.event_rate,
             paced: options.paced,
-            clock: Clock {
-                start: options.start_time_nanos.unwrap_or_else(now_nanos),
-                nanos_per_event: 1e9 / options.event_rate,
-            },
-            columns: columns.collect::<Result<_, _>>()?,
             batch_rows: cx.batch_rows.max(1) as u64,
             linger: cx.linger,
-            started: None,
+            columns,
+            begun: None,
             counters: cx.counters,
         })
     }
 
-    /// Events of this task before that event of all tasks.
-    fn mine_before(&self, event: u64) -> u64 {
-        event.min(self.count).saturating_sub(self.next).div_ceil(self.step)
+    /// How long after the start this task's event `n` is due.
+    fn due(&self, n: u64) -> Duration {
+        Duration::try_from_secs_f64(number(n, self.task, self.tasks) as f64 / self.rate).unwrap_or(Duration::MAX)
     }
 
-    fn due_at(&self, event: u64) -> Duration {
-        Duration::try_from_secs_f64(event as f64 / self.rate).map_or(FAR, |after| after.min(FAR))
+    /// How many of this task's events are due, that long after the start.
+    fn due_by(&self, elapsed: Duration) -> u64 {
+        let all = (elapsed.as_secs_f64() * self.rate) as u64 + 1;
+        share(all, self.task, self.tasks)
     }
 
-    /// How many events to make now, that long after the start, or until when to wait: a batch leaves when it is full,
-    /// or when its oldest event has waited for the linger time.
-    fn plan(&self, elapsed: Duration) -> Result<u64, Duration> {
-        let whole = self.batch_rows.min(self.mine_before(u64::MAX));
+    /// How many events to make now, once that many may be made.
+    async fn wait(&mut self) -> u64 {
+        let wanted = self.batch_rows.min(self.count - self.made);
         if !self.paced {
-            return Ok(whole);
+            return wanted;
         }
-        let waiting = self.mine_before((elapsed.as_secs_f64() * self.rate) as u64 + 1);
-        self.counters.lag.store(waiting, Relaxed);
-        if waiting == 0 {
-            return Err(self.due_at(self.next));
+        let begun = *self.begun.get_or_insert_with(Instant::now);
+        let full = self.due(self.made + wanted - 1);
+        let ready = full.min(self.due(self.made).saturating_add(self.linger));
+        if let Some(wait) = ready.checked_sub(begun.elapsed()) {
+            tokio::time::sleep(wait).await;
         }
-        let deadline = self.due_at(self.next) + self.linger;
-        let first = self.next < self.step;
-        let alone = deadline < self.due_at(self.next.saturating_add(waiting.saturating_mul(self.step)));
-        if waiting >= whole || first || deadline <= elapsed || alone {
-            return Ok(waiting.min(whole));
-        }
-        let full = self.next.saturating_add((whole - 1).saturating_mul(self.step));
-        Err(deadline.min(self.due_at(full)))
-    }
-
-    fn make(&mut self, rows: u64) -> Batch {
-        let events = model::Events { first: self.next, step: self.step, count: rows as usize };
-        self.next += rows * self.step;
-        let columns = self.columns.iter().map(|column| column.make(&events, &self.clock)).collect();
-        Batch::new(columns, events.count)
+        let due = self.due_by(begun.elapsed()).min(self.count).saturating_sub(self.made);
+        self.counters.lag.store(due.saturating_sub(wanted), Relaxed);
+        due.clamp(1, wanted)
     }
 }
 
-fn now_nanos() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+/// The number of a task's event `n`.
+fn number(n: u64, task: u64, tasks: u64) -> u64 {
+    (n / BLOCK * tasks + task) * BLOCK + n % BLOCK
+}
+
+/// How many of the first `events` events are this task's.
+fn share(events: u64, task: u64, tasks: u64) -> u64 {
+    let round = BLOCK * tasks;
+    events / round * BLOCK + (events % round).saturating_sub(task * BLOCK).min(BLOCK)
 }
 
 impl Source for Nexmark {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, TaskError>> {
         Box::pin(async move {
-            let started = *self.started.get_or_insert_with(Instant::now);
-            loop {
-                if self.next >= self.count {
-                    return Ok(SourceEvent::End);
-                }
-                match self.plan(started.elapsed()) {
-                    Ok(rows) => return Ok(SourceEvent::Rows { partition: 0, batch: self.make(rows) }),
-                    Err(until) => tokio::time::sleep_until(started + until).await,
-                }
+            if self.made >= self.count {
+                return Ok(SourceEvent::End);
             }
+            let rows = self.wait().await;
+            let first = self.made;
+            self.made += rows;
+            let numbers = (first..first + rows).map(|n| number(n, self.task, self.tasks));
+            let batch = self.columns.make(numbers).map_err(TaskError::fatal)?;
+            Ok(SourceEvent::Rows { partition: 0, batch })
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Array, AsArray};
+    use std::collections::BTreeMap;
+
+    use arrow::array::{Array, AsArray, RecordBatch};
+    use arrow::compute::concat_batches;
     use arrow::datatypes::{Int64Type, TimestampNanosecondType};
-    use connectors_options::Connector;
     use schema::{EVENT_TIME, Field, ScalarType, Schema};
 
     use super::*;
 
-    fn source(task: usize, parallelism: usize, count: u64, schema: Schema) -> Nexmark {
-        let options = NexmarkSource {
-            event_rate: 1e4,
-            events: Some(count),
-            start_time_nanos: Some(1_000_000_000),
-            paced: false,
-        };
-        let metadata = schema.fields.iter().map(|f| (f.name == EVENT_TIME).then(|| EVENT_TIME.to_owned())).collect();
+    const START: i64 = 1_700_000_000_000_000_000;
+
+    fn source(schema: &Schema, events: u64, task: usize, parallelism: usize) -> Nexmark {
+        let options =
+            NexmarkSource { event_rate: 1_000.0, events: Some(events), start_time_nanos: Some(START), paced: false };
+        let metadata = |field: &Field| (field.name == EVENT_TIME).then(|| EVENT_TIME.to_owned());
         Nexmark::new(SourceContext {
-            table: "t".into(),
+            table: "nexmark".into(),
             options: serde_json::to_value(options).unwrap(),
-            schema,
-            metadata,
+            metadata: schema.fields.iter().map(metadata).collect(),
+            schema: schema.clone(),
             task,
             parallelism,
-            batch_rows: 64,
+            batch_rows: 37,
             linger: Duration::from_millis(100),
             counters: Arc::default(),
         })
         .unwrap()
     }
 
-    fn whole_schema() -> Schema {
-        let mut schema = connectors_options::nexmark::Nexmark.schema().unwrap();
+    async fn all(schema: &Schema, events: u64, task: usize, parallelism: usize) -> RecordBatch {
+        let mut source = source(schema, events, task, parallelism);
+        let mut batches = Vec::new();
+        while let SourceEvent::Rows { batch, .. } = source.next().await.unwrap() {
+            batches.push(RecordBatch::try_new(schema.to_arrow(), batch.columns).unwrap());
+        }
+        concat_batches(&schema.to_arrow(), &batches).unwrap()
+    }
+
+    fn with_event_time() -> Schema {
+        let mut schema = connectors_options::nexmark::schema();
         schema.fields.push(Field::new(EVENT_TIME, ScalarType::TIMESTAMP_NS, false));
         schema
     }
 
-    /// All columns of all events, printed, one text an event.
-    async fn events(mut source: Nexmark) -> Vec<String> {
-        let schema = whole_schema().to_arrow();
-        let mut lines = Vec::new();
-        while let SourceEvent::Rows { batch, .. } = source.next().await.unwrap() {
-            for column in &batch.columns {
-                column.to_data().validate_full().unwrap();
-            }
-            let batch = arrow::array::RecordBatch::try_new(schema.clone(), batch.columns).unwrap();
-            for row in 0..batch.num_rows() {
-                let row = batch.slice(row, 1);
-                lines.push(arrow::util::pretty::pretty_format_batches(&[row]).unwrap().to_string());
-            }
+    #[tokio::test]
+    async fn proportions_and_skew_are_those_of_the_benchmark() {
+        let batch = all(&connectors_options::nexmark::schema(), 50_000, 0, 1).await;
+        let valid = |column: usize| batch.num_rows() - batch.column(column).null_count();
+        assert_eq!((valid(0), valid(1), valid(2)), (1_000, 3_000, 46_000));
+        for row in 0..batch.num_rows() {
+            assert_eq!((0..3).filter(|column| batch.column(*column).is_valid(row)).count(), 1);
         }
-        lines
+        let bids = batch.column(2).as_struct();
+        let auctions = bids.column_by_name("auction").unwrap().as_primitive::<Int64Type>();
+        let mut hot = 0;
+        for row in (0..batch.num_rows()).filter(|row| bids.is_valid(*row)) {
+            hot += usize::from(auctions.value(row) % 100 == 0);
+        }
+        // One bid in two goes to the hot auction; some of the others hit it too.
+        assert!((22_000..25_500).contains(&hot), "{hot}");
     }
 
     #[tokio::test]
-    async fn the_same_events_come_at_any_parallelism_and_in_every_run() {
-        let one = events(source(0, 1, 500, whole_schema())).await;
-        assert_eq!(one, events(source(0, 1, 500, whole_schema())).await);
-        let mut three = Vec::new();
+    async fn the_same_stream_at_any_parallelism() {
+        let schema = with_event_time();
+        let rows = |batch: &RecordBatch| -> BTreeMap<i64, RecordBatch> {
+            let times = batch.column(3).as_primitive::<TimestampNanosecondType>();
+            (0..batch.num_rows()).map(|row| (times.value(row), batch.slice(row, 1))).collect()
+        };
+        let one = rows(&all(&schema, 777, 0, 1).await);
+        assert_eq!(one.len(), 777);
+        let mut three = BTreeMap::new();
         for task in 0..3 {
-            three.push(events(source(task, 3, 500, whole_schema())).await.into_iter());
+            three.extend(rows(&all(&schema, 777, task, 3).await));
         }
-        for (number, event) in one.into_iter().enumerate() {
-            assert_eq!(Some(event), three[number % 3].next());
-        }
-        assert!(three.iter_mut().all(|rest| rest.next().is_none()));
+        assert_eq!(one, three);
+        assert_eq!(*one.keys().next().unwrap(), START);
+        assert_eq!(*one.keys().last().unwrap(), START + 776 * 1_000_000);
     }
 
     #[tokio::test]
-    async fn proportions_skew_and_references_are_those_of_the_benchmark() {
-        let mut source = source(0, 1, 50_000, whole_schema());
-        let (mut people, mut auctions, mut bids, mut hot, mut last) = (0, 0, 0, 0, i64::MIN);
-        let (mut newest_auction, mut newest_person) = (0, 0);
-        while let SourceEvent::Rows { batch, .. } = source.next().await.unwrap() {
-            let times = batch.columns[3].as_primitive::<TimestampNanosecondType>();
-            for row in 0..batch.rows {
-                assert!(times.value(row) > last);
-                last = times.value(row);
-                let id = |column: usize, member: usize| {
-                    batch.columns[column].as_struct().column(member).as_primitive::<Int64Type>().value(row)
-                };
-                let present = [0, 1, 2].map(|column| batch.columns[column].is_valid(row));
-                match present {
-                    [true, false, false] => {
-                        people += 1;
-                        newest_person = id(0, 0);
-                    }
-                    [false, true, false] => {
-                        auctions += 1;
-                        newest_auction = id(1, 0);
-                        assert!(id(1, 7) <= newest_person + 10, "a seller is known, or about to be");
-                        assert!((10..15).contains(&id(1, 8)));
-                        assert!(id(1, 4) >= id(1, 3), "the reserve is at least the first bid");
-                    }
-                    [false, false, true] => {
-                        bids += 1;
-                        assert!(id(2, 0) <= newest_auction + 10 && id(2, 0) >= newest_auction - 110);
-                        assert!((100..=100_000_000).contains(&id(2, 2)));
-                        hot += usize::from(id(2, 0) % 100 == 0);
-                    }
-                    other => panic!("an event is one of three, not {other:?}"),
-                }
+    async fn members_that_are_not_read_change_nothing() {
+        let full = all(&connectors_options::nexmark::schema(), 500, 0, 1).await;
+        let some = Schema::new(vec![Field::new(
+            "bid",
+            ScalarType::Struct(vec![
+                Field::new("price", ScalarType::Int64, false),
+                Field::new("auction", ScalarType::Int64, false),
+            ]),
+            true,
+        )]);
+        let some = all(&some, 500, 0, 1).await;
+        let (full, some) = (full.column(2).as_struct(), some.column(0).as_struct());
+        for name in ["price", "auction"] {
+            let full = full.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+            let some = some.column_by_name(name).unwrap().as_primitive::<Int64Type>();
+            assert_eq!(full, some);
+        }
+        let nothing = Schema::new(Vec::new());
+        let mut source = source(&nothing, 100, 0, 1);
+        let SourceEvent::Rows { batch, .. } = source.next().await.unwrap() else { panic!("rows") };
+        assert_eq!((batch.rows, batch.columns.len()), (37, 0));
+    }
+
+    #[tokio::test]
+    async fn references_are_to_what_exists() {
+        let batch = all(&connectors_options::nexmark::schema(), 5_000, 0, 1).await;
+        let number = |column: usize, name: &str, row: usize| {
+            let members = batch.column(column).as_struct();
+            members.is_valid(row).then(|| members.column_by_name(name).unwrap().as_primitive::<Int64Type>().value(row))
+        };
+        let ids = |column| (0..batch.num_rows()).filter_map(|row| number(column, "id", row)).collect::<Vec<_>>();
+        assert_eq!(ids(0), (1_000..1_100).collect::<Vec<_>>());
+        assert_eq!(ids(1), (1_000..1_300).collect::<Vec<_>>());
+        for row in 0..batch.num_rows() {
+            // Up to ten people and auctions are referred to before they come.
+            if let Some(seller) = number(1, "seller", row) {
+                assert!((1_000..1_110 + 1).contains(&seller));
+                assert!((10..15).contains(&number(1, "category", row).unwrap()));
+                assert!(number(1, "reserve", row) > number(1, "initial_bid", row));
+            }
+            if let Some(auction) = number(2, "auction", row) {
+                assert!((1_000..1_311).contains(&auction));
+                assert!((1_000..1_112).contains(&number(2, "bidder", row).unwrap()));
+                assert!((100..=100_000_000).contains(&number(2, "price", row).unwrap()));
             }
         }
-        assert_eq!((people, auctions, bids), (1_000, 3_000, 46_000));
-        assert!((22_000..25_500).contains(&hot), "half of the bids go to the hot auction: {hot}");
-    }
-
-    #[tokio::test]
-    async fn members_that_are_not_read_are_not_there_and_change_nothing() {
-        let whole = source(0, 1, 64, whole_schema()).make(64);
-        let price = ScalarType::Struct(vec![Field::new("price", ScalarType::Int64, false)]);
-        let mut narrow = source(0, 1, 64, Schema::new(vec![Field::new("bid", price, true)]));
-        let narrow = narrow.make(64);
-        assert_eq!(narrow.columns.len(), 1);
-        assert_eq!(narrow.columns[0].as_struct().num_columns(), 1);
-        assert_eq!(narrow.columns[0].as_struct().column(0), whole.columns[2].as_struct().column(2));
-        let mut none = source(0, 1, 64, Schema::new(vec![Field::new("bid", ScalarType::Struct(vec![]), true)]));
-        assert_eq!(none.make(50).columns[0].null_count(), 4);
     }
 
     #[test]
-    fn events_come_when_they_are_due() {
-        let mut source = source(1, 2, 1_000_000, Schema::default());
-        source.paced = true;
-        source.rate = 1_000.0;
-        let millis = Duration::from_millis;
-        assert_eq!(source.plan(millis(0)), Err(millis(1)), "the first of the second task is the second event");
-        assert_eq!(source.plan(millis(1)), Ok(1));
-        source.next = 3;
-        assert_eq!(source.plan(millis(4)), Err(millis(103)), "one is due and waits for others");
-        assert_eq!(source.plan(millis(103)), Ok(51));
-        assert_eq!(source.plan(millis(1_000)), Ok(64), "late: whole batches");
+    fn shares_add_up() {
+        for events in [0, 1, 49, 50, 51, 149, 150, 151, 1_000] {
+            for tasks in 1..5 {
+                assert_eq!((0..tasks).map(|task| share(events, task, tasks)).sum::<u64>(), events);
+            }
+        }
     }
 }

@@ -118,7 +118,9 @@ fn hash_values(array: &ArrayRef) -> Vec<u64> {
         }
         _ => match read_words(array) {
             Words::Single(words) => words.into_iter().map(hash_word).collect(),
-            Words::Double(words) => words.into_iter().map(|word| fold(hash_word(word as u64), K2 ^ (word >> 64) as u64)).collect(),
+            Words::Double(words) => {
+                words.into_iter().map(|word| fold(hash_word(word as u64), K2 ^ (word >> 64) as u64)).collect()
+            }
         },
     };
     if let Some(nulls) = array.nulls().filter(|nulls| nulls.null_count() > 0) {
@@ -166,7 +168,7 @@ mod tests {
         ];
         assert_eq!(hashes(&columns), FROZEN);
     }
-    const FROZEN: [u64; 3] = [0, 0, 0];
+    const FROZEN: [u64; 3] = [3_292_782_274_399_190_244, 11_817_954_625_136_080_311, 16_993_139_245_655_140_851];
 
     #[test]
     fn equal_values_hash_equally() {

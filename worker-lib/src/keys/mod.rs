@@ -30,7 +30,7 @@ pub use hash::hash_columns;
 
 use row::{Encoded, RowCodec};
 use table::{BytesTable, WordTable};
-use words::{append_words, array_of_words, word_bytes};
+use words::{append_words, array_of_words, native_words, word_bytes};
 
 /// A key column, and which of its values are meant.
 #[derive(Clone, Copy, Debug)]
@@ -118,13 +118,23 @@ impl KeyTable {
                 out.resize(out.len() + rows, 0);
             }
             (Kind::Words(table), [key]) => {
-                self.words.clear();
-                append_words(key.array, key.indices, &mut self.words);
-                table.assign(&self.words, valid, out);
+                if let (None, Some(words)) = (key.indices, native_words(key.array)) {
+                    table.assign(words, valid, out);
+                } else {
+                    self.words.clear();
+                    append_words(key.array, key.indices, &mut self.words);
+                    table.assign(&self.words, valid, out);
+                }
             }
             (Kind::Bytes(table), [key]) => match (key.array.as_string_opt::<i32>(), key.indices) {
-                (Some(texts), None) => table.assign(rows, |i| texts.value(i).as_bytes(), valid, out),
-                (Some(texts), Some(at)) => table.assign(rows, |i| texts.value(at[i] as usize).as_bytes(), valid, out),
+                (Some(texts), at) => {
+                    let (bytes, offsets) = (texts.value_data(), texts.value_offsets());
+                    let text = |row: usize| &bytes[offsets[row] as usize..offsets[row + 1] as usize];
+                    match at {
+                        None => table.assign(rows, text, valid, out),
+                        Some(at) => table.assign(rows, |i| text(at[i] as usize), valid, out),
+                    }
+                }
                 (None, at) => {
                     let binaries = key.array.as_binary::<i32>();
                     table.assign(rows, |i| binaries.value(at.map_or(i, |at| at[i] as usize)), valid, out);
@@ -318,7 +328,8 @@ mod tests {
 
     #[test]
     fn tables_grow() {
-        let numbers = |n: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..n).map(|i| i * 4_096 % 65_537))) };
+        let numbers =
+            |n: i64| -> ArrayRef { Arc::new(Int64Array::from_iter_values((0..n).map(|i| i * 4_096 % 65_537))) };
         let texts = |n: i64| -> ArrayRef {
             Arc::new(StringArray::from_iter_values((0..n).map(|i| format!("key number {}", i % 9_973))))
         };

@@ -41,13 +41,14 @@ impl Slots {
         (at + 1) & (self.slots.len() - 1)
     }
 
+    /// At most half full; a quarter while slots fit the processor's cache, where fewer displaced keys are worth more.
     fn is_full(&self, groups: usize) -> bool {
-        groups * 2 >= self.slots.len()
+        groups * if self.slots.len() <= 1 << 16 { 4 } else { 2 } >= self.slots.len()
     }
 
     /// More slots: four times as many while that is cheap.
     fn grow(&mut self, hash_of: impl Fn(&[u64; 2]) -> u64) {
-        let count = self.slots.len() * if self.slots.len() < 1 << 16 { 4 } else { 2 };
+        let count = self.slots.len() * if self.slots.len() < 1 << 14 { 4 } else { 2 };
         let old = std::mem::replace(self, Slots::new(count));
         for slot in old.slots.iter().filter(|slot| slot[1] != 0) {
             let mut at = self.home(hash_of(slot));
@@ -100,14 +101,16 @@ impl WordTable {
 
     fn assign_block(&mut self, words: &[u64], out: &mut Vec<u32>) {
         let from = out.len();
+        out.resize(from + words.len(), 0);
         let (mut misses, mut missed) = ([0u16; BLOCK], 0);
-        let Slots { slots, shift } = &self.slots;
-        out.extend(words.iter().enumerate().map(|(i, &word)| {
+        // Locals: what a loop reads through `self` it reads from memory each time.
+        let (slots, shift) = (self.slots.slots.as_slice(), self.slots.shift);
+        for (i, (&word, number)) in words.iter().zip(&mut out[from..]).enumerate() {
             let slot = slots[(hash_word(word) >> shift) as usize];
+            *number = (slot[1] as u32).wrapping_sub(1);
             misses[missed % BLOCK] = i as u16;
             missed += usize::from((slot[0] != word) | (slot[1] == 0));
-            (slot[1] as u32).wrapping_sub(1)
-        }));
+        }
         for &i in &misses[..missed] {
             out[from + usize::from(i)] = self.find_or_insert(words[usize::from(i)]);
         }
@@ -152,31 +155,46 @@ impl WordTable {
     }
 }
 
+#[inline]
+fn slice<'a>(bytes: &'a [u8], offsets: &[usize], number: usize) -> &'a [u8] {
+    &bytes[offsets[number]..offsets[number + 1]]
+}
+
+/// Whether strings of one length are equal. Most keys are short, and then two loads are quicker than a call.
+#[inline]
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    match (a.first_chunk::<8>(), b.first_chunk::<8>(), a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_head), Some(b_head), Some(a_tail), Some(b_tail)) if a.len() <= 16 => {
+            (a_head == b_head) & (a_tail == b_tail)
+        }
+        _ => a == b,
+    }
+}
+
 /// Keys that are byte strings. A slot is `[hash, length << 32 | number + 1]`; strings of up to [`EXACT`] bytes are
 /// known by hash and length, longer ones are compared.
 #[derive(Debug)]
 pub(super) struct BytesTable {
     slots: Slots,
     bytes: Vec<u8>,
-    /// Where the key of each number ends in `bytes`.
-    ends: Vec<usize>,
+    /// Where the key of each number begins in `bytes`, and where the last one ends.
+    offsets: Vec<usize>,
     pub(super) null: Option<u32>,
 }
 
 impl BytesTable {
     pub(super) fn new() -> Self {
-        BytesTable { slots: Slots::new(FIRST_SLOTS), bytes: Vec::new(), ends: Vec::new(), null: None }
+        BytesTable { slots: Slots::new(FIRST_SLOTS), bytes: Vec::new(), offsets: vec![0], null: None }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ends.len()
+        self.offsets.len() - 1
     }
 
     /// The key with a number; empty for the null key.
     #[inline]
     pub(super) fn key(&self, number: usize) -> &[u8] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
-        &self.bytes[start..self.ends[number]]
+        slice(&self.bytes, &self.offsets, number)
     }
 
     /// Appends the number of each of `count` keys; `valid` (if some are null) has as many flags.
@@ -214,23 +232,23 @@ impl BytesTable {
         key: &impl Fn(usize) -> &'a [u8],
         out: &mut Vec<u32>,
     ) {
-        let from = out.len();
+        let (from, first) = (out.len(), range.start);
+        out.resize(from + range.len(), 0);
         let mut hashes = [0u64; BLOCK];
         let (mut misses, mut missed) = ([0u16; BLOCK], 0);
-        let Slots { slots, shift } = &self.slots;
-        let first = range.start;
-        out.extend(range.zip(&mut hashes).map(|(i, hash)| {
-            let key = key(i);
+        let (slots, shift) = (self.slots.slots.as_slice(), self.slots.shift);
+        let (bytes, offsets) = (self.bytes.as_slice(), self.offsets.as_slice());
+        for (i, (number, hash)) in out[from..].iter_mut().zip(&mut hashes).enumerate() {
+            let key = key(first + i);
             *hash = hash_bytes(key);
             let slot = slots[(*hash >> shift) as usize];
-            let number = (slot[1] as u32).wrapping_sub(1);
-            // A key is never longer than an i32 offset can say.
+            // Wraps to a number that no key has when the slot is empty.
+            *number = (slot[1] as u32).wrapping_sub(1);
             let same = (slot[0] == *hash) & (slot[1] >> 32 == key.len() as u64) & (slot[1] != 0);
-            let same = same && (key.len() <= EXACT || self.key(number as usize) == key);
-            misses[missed % BLOCK] = (i - first) as u16;
+            let same = same && (key.len() <= EXACT || equal(slice(bytes, offsets, *number as usize), key));
+            misses[missed % BLOCK] = i as u16;
             missed += usize::from(!same);
-            number
-        }));
+        }
         for &i in &misses[..missed] {
             let i = usize::from(i);
             out[from + i] = self.find_or_insert(hashes[i], key(first + i));
@@ -246,16 +264,17 @@ impl BytesTable {
                 break;
             }
             let number = slot[1] as u32 - 1;
-            if slot[0] == hash && slot[1] >> 32 == len && (key.len() <= EXACT || self.key(number as usize) == key) {
+            if slot[0] == hash && slot[1] >> 32 == len && (key.len() <= EXACT || equal(self.key(number as usize), key))
+            {
                 return number;
             }
             at = self.slots.next(at);
         }
-        let number = self.ends.len() as u32;
+        let number = self.len() as u32;
         self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
+        self.offsets.push(self.bytes.len());
         self.slots.slots[at] = [hash, len << 32 | (u64::from(number) + 1)];
-        if self.slots.is_full(self.ends.len()) {
+        if self.slots.is_full(self.len()) {
             self.slots.grow(|slot| slot[0]);
         }
         number
@@ -263,19 +282,19 @@ impl BytesTable {
 
     fn null_number(&mut self) -> u32 {
         *self.null.get_or_insert_with(|| {
-            self.ends.push(self.bytes.len());
-            self.ends.len() as u32 - 1
+            self.offsets.push(self.bytes.len());
+            self.offsets.len() as u32 - 2
         })
     }
 
     pub(super) fn clear(&mut self) {
-        self.slots.clear(self.ends.len());
+        self.slots.clear(self.len());
         self.bytes.clear();
-        self.ends.clear();
+        self.offsets.truncate(1);
         self.null = None;
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.slots.memory() + self.bytes.capacity() + self.ends.capacity() * size_of::<usize>()
+        self.slots.memory() + self.bytes.capacity() + self.offsets.capacity() * size_of::<usize>()
     }
 }

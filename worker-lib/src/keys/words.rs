@@ -141,6 +141,12 @@ fn gather<T: ArrowPrimitiveType<Native: Word>>(array: &ArrayRef, rows: Option<&[
     }
 }
 
+/// The values of a column of 64-bit integers, which are their own words.
+pub(super) fn native_words(array: &ArrayRef) -> Option<&[u64]> {
+    let integers = array.as_primitive_opt::<Int64Type>()?;
+    Some(integers.values().inner().typed_data())
+}
+
 /// Appends the words of the values at `rows` (or all) of a column of at most 64 bits.
 pub(super) fn append_words(array: &ArrayRef, rows: Option<&[u32]>, out: &mut Vec<u64>) {
     if let Some(values) = array.as_boolean_opt() {

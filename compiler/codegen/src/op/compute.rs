@@ -38,7 +38,8 @@ fn kernel_function(stage: &mut StageCode, column: &KernelColumn, schema: &Schema
     }
     let ret = types::scalar_type(&column.call.ty);
     // A kernel's name may be a Rust keyword.
-    let function = syn::parse_str::<Ident>(kernel).unwrap_or_else(|_| Ident::new_raw(kernel, proc_macro2::Span::call_site()));
+    let function =
+        syn::parse_str::<Ident>(kernel).unwrap_or_else(|_| Ident::new_raw(kernel, proc_macro2::Span::call_site()));
     let field = stage.add_field(
         &column.name,
         quote!(Kernel),
@@ -50,7 +51,7 @@ fn kernel_function(stage: &mut StageCode, column: &KernelColumn, schema: &Schema
 
     let mut text = format!("`{}`", print::expr(&column.call, schema));
     let (select, len, result) = match &column.guard {
-        None => (TokenStream::new(), quote!(batch.rows), quote!(Ok(result))),
+        None => (TokenStream::new(), quote!(batch.rows), None),
         Some(guard) => {
             text.push_str(&format!(" where `{}`", print::expr(guard, schema)));
             let guard_name = stage.function_name(&format!("{}_guard", column.name));
@@ -60,17 +61,20 @@ fn kernel_function(stage: &mut StageCode, column: &KernelColumn, schema: &Schema
             (
                 quote!(let selection = &#guard_name(batch)#question;),
                 quote!(selection.len()),
-                quote!(Ok(selection.scatter(&result, batch.rows))),
+                Some(quote!(Ok(selection.scatter(&result, batch.rows)))),
             )
         }
+    };
+    let call = quote!(self.#field.call(&[#(#arrays),*], #len).map_err(TaskError::user));
+    let body = match result {
+        None => call,
+        Some(result) => quote!(#select let result = #call?; #result),
     };
     let doc = doc_text(&text);
     stage.add_method(quote! {
         #[doc = #doc]
         fn #name(&self, batch: &Batch) -> Result<ArrayRef, TaskError> {
-            #select
-            let result = self.#field.call(&[#(#arrays),*], #len).map_err(TaskError::user)?;
-            #result
+            #body
         }
     });
     name

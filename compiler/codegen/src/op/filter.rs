@@ -8,7 +8,7 @@ use compiler_ir::{BinaryOp, Expr, ExprKind, ScalarType, Schema, print};
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::column::doc_text;
+use crate::column::{self, doc_text};
 use crate::expr::{self, Reading, Scope};
 use crate::stage::StageCode;
 use crate::types::{self, Register};
@@ -24,11 +24,18 @@ pub(crate) fn generate(stage: &mut StageCode, predicate: &Expr, schema: &Schema,
 }
 
 /// The function `name`: of a batch, or (`narrows`) of a batch and a selection that it narrows.
-pub(crate) fn function(name: &proc_macro2::Ident, note: &str, predicate: &Expr, schema: &Schema, narrows: bool) -> FilterFn {
+pub(crate) fn function(
+    name: &proc_macro2::Ident,
+    note: &str,
+    predicate: &Expr,
+    schema: &Schema,
+    narrows: bool,
+) -> FilterFn {
     let mut scope = Scope::new(schema);
     let steps = steps(predicate);
     let mut body = TokenStream::new();
     let mut made = narrows;
+    let mut alone = false;
     for conjuncts in &steps {
         let mut parts = TokenStream::new();
         let (prepare, nulls) = masks(conjuncts, &mut scope);
@@ -40,11 +47,18 @@ pub(crate) fn function(name: &proc_macro2::Ident, note: &str, predicate: &Expr, 
             parts.extend(test);
         }
         body.extend(prepare);
+        let row = column::row_parameter(&parts);
         if made {
-            body.extend(quote!(selection.retain(#nulls, |row| #parts);));
+            body.extend(quote!(selection.retain(#nulls, |#row| #parts);));
         } else {
-            let mutable = (steps.len() > 1).then(|| quote!(mut));
-            body.extend(quote!(let #mutable selection = Selection::filter(batch.rows, #nulls, |row| #parts);));
+            body.extend(if steps.len() > 1 {
+                quote!(let mut selection = Selection::filter(batch.rows, #nulls, |#row| #parts);)
+            } else if scope.is_fallible() {
+                quote!(let selection = Selection::filter(batch.rows, #nulls, |#row| #parts);)
+            } else {
+                alone = true;
+                quote!(Selection::filter(batch.rows, #nulls, |#row| #parts))
+            });
         }
         made = true;
     }
@@ -55,6 +69,7 @@ pub(crate) fn function(name: &proc_macro2::Ident, note: &str, predicate: &Expr, 
         (true, true) => (quote!(, selection: &mut Selection), quote!(-> Result<(), TaskError>), quote!(Ok(()))),
         (true, false) => (quote!(, selection: &mut Selection), quote!(), quote!()),
         (false, true) => (quote!(), quote!(-> Result<Selection, TaskError>), quote!(Ok(selection))),
+        (false, false) if alone => (quote!(), quote!(-> Selection), quote!()),
         (false, false) => (quote!(), quote!(-> Selection), quote!(selection)),
     };
     let item = quote! {

@@ -28,14 +28,14 @@ pub(crate) fn generate(stage: &mut StageCode, columns: &[Column], schema: &Schem
     let (parameter, len) = (rows.parameter(), rows.len());
     let doc = doc_text(&format!("`{}`", if note.is_empty() { "SELECT" } else { note }));
     let (output, result) = if fallible {
-        (quote!(Result<Batch, TaskError>), quote!(Ok(Batch::new(columns, #len))))
+        (quote!(Result<Batch, TaskError>), quote!(Ok(Batch::new(columns.into(), #len))))
     } else {
-        (quote!(Batch), quote!(Batch::new(columns, #len)))
+        (quote!(Batch), quote!(Batch::new(columns.into(), #len)))
     };
     stage.add_function(quote! {
         #[doc = #doc]
         fn #name(batch: &Batch #parameter) -> #output {
-            let columns = vec![#(#made),*];
+            let columns = [#(#made),*];
             #result
         }
     });

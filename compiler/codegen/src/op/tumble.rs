@@ -33,7 +33,7 @@ struct Slot<'a> {
 pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, schema: &Schema, note: &str) {
     let slots = slots(stage, tumble, phase);
     let key_types = tumble.keys.iter().map(|key| types::scalar_type(&key.expr.ty));
-    let width = underscored(tumble.width);
+    let width = types::signed(tumble.width);
     let windows = stage.add_field("tumble", quote!(Tumble), quote!(Tumble::new(#width, &[#(#key_types),*])));
     let states = add_states(stage, &slots);
 
@@ -99,7 +99,7 @@ fn add_states(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
     }
     let state = quote::format_ident!("{}State", stage.type_name());
     let (names, types): (Vec<_>, Vec<_>) = merged.iter().map(|slot| (&slot.name, &slot.ty)).unzip();
-    stage.add_function(quote! {
+    stage.add_type(quote! {
         #[doc = " What is kept for a group."]
         #[derive(Clone, Default)]
         struct #state { #(#names: #types),* }
@@ -235,7 +235,7 @@ fn input(
 /// The loop over the groups of the rows that were assigned.
 fn group_loop(windows: &Ident, states: Option<&Ident>, updates: &TokenStream, sets: &TokenStream) -> TokenStream {
     let over_states = states.map(|states| {
-        let row = if names_row(updates) { quote!(row) } else { quote!(_) };
+        let row = column::row_parameter(updates);
         quote! {
             let states = self.#states.of(part.bin, part.groups);
             for (#row, group) in self.#windows.pairs(part) {
@@ -253,14 +253,6 @@ fn group_loop(windows: &Ident, states: Option<&Ident>, updates: &TokenStream, se
             #sets
         }
     }
-}
-
-fn names_row(tokens: &TokenStream) -> bool {
-    tokens.clone().into_iter().any(|token| match token {
-        proc_macro2::TokenTree::Ident(ident) => ident == "row",
-        proc_macro2::TokenTree::Group(group) => names_row(&group.stream()),
-        _ => false,
-    })
 }
 
 /// Statements that add row `row` to `state`.
@@ -423,17 +415,4 @@ fn flush(stage: &mut StageCode, slots: &[Slot], phase: Phase, windows: &Ident, s
         }
         Ok(())
     });
-}
-
-/// `10_000_000_000`
-fn underscored(number: i64) -> TokenStream {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            out.push('_');
-        }
-        out.push(digit);
-    }
-    out.parse().expect("digits and underscores are a number")
 }

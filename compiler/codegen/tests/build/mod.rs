@@ -187,12 +187,9 @@ pub(crate) fn filter_project() -> Plan {
     let mut b = Build::default();
     let bids = b.bids();
     let over = binary(BinaryOp::Greater, b.col(bids, "price"), int(100));
-    let even = binary(
-        BinaryOp::Equal,
-        binary(BinaryOp::Remainder, b.col(bids, "auction"), int(2)),
-        int(0),
-    );
-    let channel = in_list(b.col(bids, "channel"), vec![Literal::Utf8("web".into()), Literal::Utf8("app".into())], false);
+    let even = binary(BinaryOp::Equal, binary(BinaryOp::Remainder, b.col(bids, "auction"), int(2)), int(0));
+    let channel =
+        in_list(b.col(bids, "channel"), vec![Literal::Utf8("web".into()), Literal::Utf8("app".into())], false);
     let predicate = binary(BinaryOp::And, binary(BinaryOp::And, over, channel), even);
     let kept = b.filter(bids, predicate, "WHERE price > 100 AND channel IN ('web', 'app') AND auction % 2 = 0");
     let euros = binary(BinaryOp::Multiply, cast(b.col(kept, "price"), ScalarType::Float64, false), float(0.908));
@@ -231,5 +228,289 @@ pub(crate) fn sample() -> Plan {
     ];
     let projected = b.project(kept, columns, "SELECT auction, window.start, count(*), avg(price), max(channel)");
     b.sink(projected, "out");
+    b.plan
+}
+
+/// A column of each native function and operator, over nullable and other columns.
+pub(crate) fn expressions() -> Plan {
+    use NativeFn::*;
+    use ScalarType::*;
+    let mut b = Build::default();
+    let micros = Timestamp { unit: TimeUnit::Microsecond, zone: None };
+    let decimal = Decimal { precision: 10, scale: 2 };
+    let point = Struct(vec![field("x", Float64, false), field("name", Utf8, true)]);
+    let source = b.source(
+        "things",
+        vec![
+            field("i", Int64, true),
+            field("j", Int64, false),
+            field("small", Int16, true),
+            field("u", UInt32, true),
+            field("f", Float64, true),
+            field("g", Float32, false),
+            field("flag", Bool, true),
+            field("t", Utf8, true),
+            field("s", Utf8, false),
+            field("bytes", ScalarType::Binary, true),
+            field("day", Date, true),
+            field("at", micros.clone(), true),
+            field("amount", decimal.clone(), true),
+            field("point", point, true),
+            field("tags", List(Box::new(Utf8)), true),
+            field("type", Int32, true),
+            field("x", Int32, true),
+        ],
+        None,
+    );
+    let c = |name: &str| b.col(source, name);
+    let n = |function, args, ty| native(function, args, ty);
+    let columns = vec![
+        ("sum", binary(BinaryOp::Add, c("i"), c("j"))),
+        ("difference", binary(BinaryOp::Subtract, int(10), c("j"))),
+        ("quotient", binary(BinaryOp::Divide, c("i"), c("j"))),
+        ("third", binary(BinaryOp::Divide, c("i"), int(3))),
+        ("modulo", binary(BinaryOp::Remainder, c("j"), c("j"))),
+        (
+            "bits",
+            binary(
+                BinaryOp::BitXor,
+                binary(BinaryOp::ShiftLeft, c("i"), int(3)),
+                binary(BinaryOp::BitAnd, c("j"), int(255)),
+            ),
+        ),
+        ("negated", unary(UnaryOp::Negate, binary(BinaryOp::Add, c("j"), int(i64::MIN)))),
+        ("half", binary(BinaryOp::Multiply, c("f"), float(-0.5))),
+        (
+            "three_valued",
+            binary(
+                BinaryOp::Or,
+                binary(BinaryOp::Greater, c("i"), int(1)),
+                binary(BinaryOp::And, c("flag"), binary(BinaryOp::Less, c("f"), float(2.0))),
+            ),
+        ),
+        (
+            "two_valued",
+            binary(
+                BinaryOp::And,
+                binary(BinaryOp::Greater, c("j"), int(1)),
+                unary(UnaryOp::Not, binary(BinaryOp::Equal, c("s"), text("a\"b\u{202e}"))),
+            ),
+        ),
+        ("missing", unary(UnaryOp::IsNull, c("point"))),
+        ("present", unary(UnaryOp::IsNotNull, binary(BinaryOp::Add, c("i"), c("j")))),
+        ("is_true", unary(UnaryOp::IsNotTrue, c("flag"))),
+        ("is_false", unary(UnaryOp::IsFalse, binary(BinaryOp::Equal, c("j"), int(0)))),
+        ("unlike", binary(BinaryOp::IsDistinctFrom, c("t"), c("s"))),
+        ("alike", binary(BinaryOp::IsNotDistinctFrom, c("j"), int(4))),
+        (
+            "size",
+            case(
+                vec![(binary(BinaryOp::Greater, c("i"), int(100)), text("big")), (c("flag"), c("t"))],
+                Some(text("small")),
+            ),
+        ),
+        ("kind", case(vec![(binary(BinaryOp::Greater, c("j"), int(100)), int(1))], None)),
+        ("simple", case(vec![(binary(BinaryOp::Greater, c("j"), int(100)), int(1))], Some(int(2)))),
+        ("narrow", cast(c("i"), Int32, false)),
+        ("maybe", cast(c("f"), Int64, true)),
+        ("wide", cast(c("small"), Float64, false)),
+        ("from_flag", cast(c("flag"), Int64, false)),
+        ("to_flag", cast(c("j"), Bool, false)),
+        ("seconds", cast(c("at"), Timestamp { unit: TimeUnit::Second, zone: Some("UTC".into()) }, false)),
+        ("nanos", cast(c("at"), ScalarType::TIMESTAMP_NS, true)),
+        ("on_day", cast(c("at"), Date, false)),
+        ("midnight", cast(c("day"), ScalarType::TIMESTAMP_NS, false)),
+        ("listed", in_list(c("i"), vec![Literal::Int(-1), Literal::Int(i64::MIN), Literal::Int(7)], true)),
+        ("listed_sum", in_list(binary(BinaryOp::Add, c("i"), c("j")), vec![Literal::Int(1)], false)),
+        ("listed_float", in_list(c("g"), vec![Literal::Float(0.1), Literal::Float(f64::NAN)], false)),
+        ("listed_text", in_list(c("t"), vec![Literal::Utf8("a".into())], false)),
+        ("listed_bytes", in_list(c("bytes"), vec![Literal::Binary(vec![0, 255])], false)),
+        ("first", n(Coalesce, vec![c("i"), binary(BinaryOp::Divide, int(1), c("j")), int(0)], Int64)),
+        ("first_text", n(Coalesce, vec![c("t"), text("none")], Utf8)),
+        ("nothing", n(NullIf, vec![c("j"), int(0)], Int64)),
+        ("most", n(Greatest, vec![c("i"), c("j"), int(5)], Int64)),
+        ("least", n(Least, vec![c("t"), c("s")], Utf8)),
+        ("magnitude", n(Abs, vec![c("small")], Int16)),
+        ("root", n(Sqrt, vec![n(Floor, vec![c("f")], Float64)], Float64)),
+        ("rounded", n(Round, vec![n(Trunc, vec![n(Ceil, vec![c("g")], Float32)], Float32)], Float32)),
+        (
+            "logs",
+            n(
+                Power,
+                vec![
+                    n(Ln, vec![n(Exp, vec![c("f")], Float64)], Float64),
+                    n(Log2, vec![n(Log10, vec![float(10.0)], Float64)], Float64),
+                ],
+                Float64,
+            ),
+        ),
+        ("length", n(CharLength, vec![c("t")], Int32)),
+        ("bytes_length", n(OctetLength, vec![c("s")], Int32)),
+        ("starts", n(StartsWith, vec![c("t"), c("s")], Bool)),
+        ("ends", n(EndsWith, vec![c("s"), text("z")], Bool)),
+        ("has", n(Contains, vec![c("s"), text("m")], Bool)),
+        ("position", n(StrPos, vec![c("t"), text("x")], Int32)),
+        ("tail", n(Substr, vec![c("t"), int(2)], Utf8)),
+        ("middle", n(Substr, vec![c("t"), int(2), c("j")], Utf8)),
+        ("left", n(Left, vec![c("s"), int(3)], Utf8)),
+        (
+            "right",
+            n(Right, vec![n(Trim, vec![n(TrimStart, vec![n(TrimEnd, vec![c("s")], Utf8)], Utf8)], Utf8), c("i")], Utf8),
+        ),
+        ("part", n(SplitPart, vec![c("t"), text(","), int(1)], Utf8)),
+        ("month_start", n(DateTrunc(DateField::Month), vec![c("at")], micros.clone())),
+        ("week_start", n(DateTrunc(DateField::Week), vec![c("day")], Date)),
+        ("day_itself", n(DateTrunc(DateField::Hour), vec![c("day")], Date)),
+        ("year", n(DatePart(DateField::Year), vec![c("at")], Int32)),
+        ("weekday", n(DatePart(DateField::DayOfWeek), vec![c("day")], Int32)),
+        ("hour_of_day", n(DatePart(DateField::Hour), vec![c("day")], Int32)),
+        ("epoch", n(DatePart(DateField::Epoch), vec![c("at")], Float64)),
+        ("nanosecond", n(DatePart(DateField::Nanosecond), vec![c("at")], Int64)),
+        ("later", n(AddNanos(90_000_000_000), vec![c("at")], micros)),
+        ("point_x", member(c("point"), 0)),
+        ("twice_x", binary(BinaryOp::Multiply, member(c("point"), 0), float(2.0))),
+        ("name_missing", unary(UnaryOp::IsNull, member(c("point"), 1))),
+        ("tags", c("tags")),
+        ("dear", binary(BinaryOp::Greater, c("amount"), Expr::literal(Literal::Decimal(1000), decimal.clone()))),
+        ("owed", unary(UnaryOp::Negate, c("amount"))),
+        ("type", binary(BinaryOp::Add, c("type"), c("x"))),
+        ("null_text", Expr::literal(Literal::Null, Utf8)),
+        ("greeting", text("hello \u{202e}\\ \"world\"")),
+        ("blob", Expr::literal(Literal::Binary(b"a\0b".to_vec()), ScalarType::Binary)),
+        ("yes", Expr::literal(Literal::Bool(true), Bool)),
+        ("real", Expr::literal(Literal::Float(f64::NEG_INFINITY), Float32)),
+        ("an_hour", Expr::literal(Literal::Interval { months: 0, days: -1, nanos: 3_600_000_000_000 }, Interval)),
+        ("a_list", Expr::literal(Literal::List(vec![Literal::Int(1), Literal::Null]), List(Box::new(Int64)))),
+        ("a_struct", Expr::literal(Literal::Struct(vec![Literal::Int(1)]), Struct(vec![field("a", Int8, true)]))),
+        ("epoch_start", Expr::literal(Literal::Int(0), ScalarType::TIMESTAMP_NS)),
+    ];
+    let projected = b.project(source, columns, "");
+    // Again behind a filter with every kind of conjunct.
+    let conjuncts = [
+        binary(BinaryOp::Greater, binary(BinaryOp::Divide, int(10), b.col(source, "i")), int(1)),
+        binary(BinaryOp::Greater, b.col(source, "i"), int(1)),
+        binary(BinaryOp::Less, b.col(source, "f"), float(1.5)),
+        binary(BinaryOp::Equal, b.col(source, "t"), text("t")),
+        unary(UnaryOp::IsNotNull, b.col(source, "day")),
+        b.col(source, "flag"),
+    ];
+    let predicate = conjuncts.into_iter().reduce(|left, right| binary(BinaryOp::And, left, right)).unwrap();
+    let kept = b.filter(source, predicate, "");
+    let more = b.filter(kept, binary(BinaryOp::Equal, member(b.col(kept, "point"), 1), text("p")), "");
+    let columns = vec![
+        ("i", b.col(more, "i")),
+        ("point_name", member(b.col(more, "point"), 1)),
+        ("ratio", binary(BinaryOp::Divide, b.col(more, "i"), b.col(more, "j"))),
+        ("first", native(Substr, vec![b.col(more, "t"), int(1), int(1)], Utf8)),
+        (
+            "both",
+            binary(
+                BinaryOp::And,
+                b.col(more, "flag"),
+                binary(BinaryOp::Less, b.col(more, "u"), Expr::literal(Literal::UInt(7), UInt32)),
+            ),
+        ),
+        (
+            "bytes",
+            native(
+                Coalesce,
+                vec![b.col(more, "bytes"), Expr::literal(Literal::Binary(vec![1]), ScalarType::Binary)],
+                ScalarType::Binary,
+            ),
+        ),
+        ("big", cast(b.col(more, "i"), Float64, false)),
+    ];
+    let narrowed = b.project(more, columns, "");
+    b.sink(projected, "all");
+    b.sink_with(narrowed, "some", "stdout", None);
+    b.plan
+}
+
+/// Kernels with constants, computed arguments and guards, behind a filter.
+pub(crate) fn kernels() -> Plan {
+    let mut b = Build::default();
+    let bids = b.bids();
+    let kept = b.filter(bids, binary(BinaryOp::Greater, b.col(bids, "price"), int(100)), "WHERE price > 100");
+    let shorter = native(NativeFn::Substr, vec![b.col(kept, "channel"), int(2)], ScalarType::Utf8);
+    let replace = |arg: Expr| kernel("regexp_replace", vec![arg, text("a+"), text("b")], ScalarType::Utf8, true);
+    let ratio = binary(BinaryOp::Divide, int(100), b.col(kept, "bidder"));
+    let guard = binary(BinaryOp::NotEqual, b.col(kept, "bidder"), int(0));
+    let columns = vec![
+        ("upper", kernel("upper", vec![b.col(kept, "channel")], ScalarType::Utf8, true), None),
+        ("replaced", replace(shorter), None),
+        ("hex", kernel("to_hex", vec![ratio], ScalarType::Utf8, true), Some(guard)),
+    ];
+    let computed = b.compute(kept, columns);
+    let again = kernel("reverse", vec![b.col(computed, "upper")], ScalarType::Utf8, true);
+    let computed = b.compute(computed, vec![("reversed", again, None)]);
+    let columns = ["auction", "replaced", "hex", "reversed"].map(|name| (name, b.col(computed, name)));
+    let projected = b.project(computed, columns.into(), "SELECT auction, ...");
+    b.sink(projected, "out");
+    b.plan
+}
+
+/// One source into two tumbles, one of which is not mergeable, and a third without keys; their union into one sink.
+pub(crate) fn branches() -> Plan {
+    use ScalarType::*;
+    let mut b = Build::default();
+    let bids = b.bids();
+    let decimal = Decimal { precision: 10, scale: 2 };
+    let amount = b.project(
+        bids,
+        vec![
+            ("auction", b.col(bids, "auction")),
+            ("price", cast(b.col(bids, "price"), Int32, false)),
+            ("channel", b.col(bids, "channel")),
+            ("dt", b.col(bids, "dt")),
+            ("f", cast(b.col(bids, "price"), Float64, false)),
+            ("d", Expr::literal(Literal::Decimal(150), decimal.clone())),
+        ],
+        "SELECT ...",
+    );
+    let c = |b: &Build, name: &str| b.col(amount, name);
+    let web = binary(BinaryOp::Equal, c(&b, "channel"), text("web"));
+    let mut distinct = aggregate("n", AggregateFn::Count, Some(c(&b, "price")), Int64);
+    distinct.distinct = true;
+    let mut on_web = distinct.clone();
+    (on_web.name, on_web.filter) = ("web".into(), Some(web.clone()));
+    let mut ratio = aggregate("ratio", AggregateFn::Sum, None, Int64);
+    ratio.arg = Some(binary(BinaryOp::Divide, int(1), b.col(amount, "auction")));
+    ratio.filter = Some(web.clone());
+    let key = native(NativeFn::Coalesce, vec![c(&b, "channel"), text("none")], Utf8);
+    let time = c(&b, "dt");
+    let by_channel = b.tumble(
+        amount,
+        60,
+        time.clone(),
+        vec![("channel", key.clone())],
+        vec![distinct, on_web, ratio],
+        "GROUP BY channel",
+    );
+
+    let mut filtered = aggregate("filtered", AggregateFn::Sum, Some(c(&b, "price")), Int64);
+    filtered.filter = Some(web);
+    let total = Decimal { precision: 20, scale: 2 };
+    let mean = Decimal { precision: 14, scale: 6 };
+    let aggregates = vec![
+        aggregate("n", AggregateFn::Count, Some(c(&b, "channel")), Int64),
+        aggregate("low", AggregateFn::Min, Some(c(&b, "price")), Int32),
+        aggregate("high", AggregateFn::Max, Some(c(&b, "channel")), Utf8),
+        aggregate("mean", AggregateFn::Avg, Some(c(&b, "f")), Float64),
+        filtered,
+        aggregate("owed", AggregateFn::Sum, Some(c(&b, "d")), total),
+        aggregate("mean_owed", AggregateFn::Avg, Some(c(&b, "d")), mean),
+    ];
+    let length = native(NativeFn::CharLength, vec![c(&b, "channel")], Int32);
+    let keys = vec![("auction", c(&b, "auction")), ("length", length)];
+    let by_length = b.tumble(amount, 60, time.clone(), keys, aggregates, "GROUP BY auction, length(channel)");
+    let alone = b.tumble(amount, 60, time, vec![], vec![aggregate("n", AggregateFn::Count, None, Int64)], "");
+
+    let only_n = |b: &mut Build, node| {
+        let columns = vec![("start", member(b.col(node, "window"), 0)), ("n", b.col(node, "n"))];
+        b.project(node, columns, "SELECT window.start, n")
+    };
+    let inputs = vec![only_n(&mut b, by_channel), only_n(&mut b, by_length), only_n(&mut b, alone)];
+    let all = b.union(inputs);
+    b.sink_with(all, "totals", "stdout", Some(3));
     b.plan
 }

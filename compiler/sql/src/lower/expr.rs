@@ -162,7 +162,7 @@ impl Scope<'_> {
     }
 
     /// `NULL` has no type of its own; where a condition is wanted it is an unknown one.
-    fn boolean(&self, expr: &DfExpr) -> Result2<Expr> {
+    pub(super) fn boolean(&self, expr: &DfExpr) -> Result2<Expr> {
         let mut lowered = self.lower(expr)?;
         if lowered.ty == ScalarType::Null {
             lowered = Expr::literal(Literal::Null, ScalarType::Bool);

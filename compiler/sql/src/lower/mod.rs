@@ -79,6 +79,9 @@ fn lower_here(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {
     }
 }
 
+/// Name of the column that holds a time window, until the query gives it another.
+const WINDOW: &str = "window";
+
 /// Diagnostics are large; results are passed often.
 type Result2<T> = Result<T, Box<Diagnostic>>;
 
@@ -240,7 +243,7 @@ impl Lowerer<'_> {
         let columns = (0..fields.len()).collect();
         let event_time = table.event_time.is_none().then_some(fields.len());
         if event_time.is_some() {
-            fields.push(SourceField { field: hidden_event_time(), metadata: None });
+            fields.push(SourceField { field: hidden_event_time(), metadata: Some(EVENT_TIME.to_owned()) });
         }
         let schema = Schema::new(fields.iter().map(|field| field.field.clone()).collect());
         let def = SourceDef {
@@ -412,7 +415,7 @@ impl Lowerer<'_> {
         {
             let scope = self.scope(&input, names);
             for part in split_conjunction(predicate) {
-                let expr = scope.lower(part)?;
+                let expr = scope.boolean(part)?;
                 if expr.is_native() && !expr.is_fallible() {
                     first.push((expr, part));
                 } else {
@@ -506,7 +509,7 @@ impl Lowerer<'_> {
         let schema = self.schema(relation.node);
         let event_time = relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
         let (keys, aggregates) = self.named(parts, node)?;
-        let window = node.schema.field(node.window).name().clone();
+        let window = WINDOW.to_owned();
         let groups = keys.len();
         let tumble = Tumble { width: node.width, event_time, keys, aggregates, window };
         let count = tumble.aggregates.len();
@@ -523,26 +526,16 @@ impl Lowerer<'_> {
     /// Names come from the query; two of one name get numbers.
     fn named(&self, parts: Vec<Part>, node: &TumbleNode) -> Result2<(Vec<Column>, Vec<Aggregate>)> {
         let mut taken = Names::default();
-        taken.fresh(node.schema.field(node.window).name());
-        let groups = node.keys.len() + 1;
-        let mut key_fields = (0..groups).filter(|position| *position != node.window);
-        let mut aggregate_fields = groups..;
+        taken.fresh(WINDOW);
         let (mut keys, mut aggregates) = (Vec::new(), Vec::new());
-        for part in parts {
+        for (part, expr) in parts.into_iter().zip(node.keys.iter().chain(&node.aggregates)) {
+            let name = taken.fresh(&short_name(expr));
             match part {
-                Part::Key(expr) => {
-                    let position = key_fields.next().expect("as many key columns as keys");
-                    if holds_map(&expr.ty) {
-                        return self.unsupported(format!("a group key of type {}", expr.ty));
-                    }
-                    let name = taken.fresh(&short_name(node.schema.field(position).name()));
-                    keys.push(Column { name, expr });
+                Part::Key(expr) if holds_map(&expr.ty) => {
+                    return self.unsupported(format!("a group key of type {}", expr.ty));
                 }
-                Part::Aggregate(mut aggregate) => {
-                    let position = aggregate_fields.next().expect("numbers do not end");
-                    aggregate.name = taken.fresh(&short_name(node.schema.field(position).name()));
-                    aggregates.push(aggregate);
-                }
+                Part::Key(expr) => keys.push(Column { name, expr }),
+                Part::Aggregate(aggregate) => aggregates.push(Aggregate { name, ..aggregate }),
             }
         }
         Ok((keys, aggregates))
@@ -557,7 +550,7 @@ impl Lowerer<'_> {
         if !params.order_by.is_empty() {
             return self.unsupported(format!("ORDER BY in {name}(...)"));
         }
-        let filter = params.filter.as_ref().map(|filter| scope.lower(filter)).transpose()?;
+        let filter = params.filter.as_ref().map(|filter| scope.boolean(filter)).transpose()?;
         let [argument] = params.args.as_slice() else { return self.unsupported(format!("{name} of several arguments")) };
         let counts_rows = name == "count"
             && !params.distinct
@@ -636,13 +629,22 @@ fn holds_map(ty: &ScalarType) -> bool {
     }
 }
 
-/// DataFusion names a member `nexmark.bid[auction]`: its last part is what the user wrote last.
-fn short_name(name: &str) -> String {
-    match name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
-        Some((_, member)) if !member.is_empty() && member.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-            member.to_owned()
-        }
-        _ => name.to_owned(),
+/// A name for the generated code: what is read, or what is called.
+fn short_name(expr: &DfExpr) -> String {
+    match expr {
+        DfExpr::Alias(alias) => alias.name.clone(),
+        DfExpr::Column(column) => column.name.clone(),
+        DfExpr::Cast(cast) => short_name(&cast.expr),
+        DfExpr::ScalarFunction(call) if call.func.name() == "get_field" => match call.args.last() {
+            Some(DfExpr::Literal(ScalarValue::Utf8(Some(member)), _)) => member.clone(),
+            _ => "member".to_owned(),
+        },
+        DfExpr::ScalarFunction(call) => call.func.name().to_owned(),
+        DfExpr::AggregateFunction(call) => match call.params.args.first() {
+            Some(DfExpr::Literal(..)) | None => call.func.name().to_owned(),
+            Some(arg) => format!("{}_{}", call.func.name(), short_name(arg)),
+        },
+        _ => "value".to_owned(),
     }
 }
 

@@ -1,0 +1,102 @@
+//! Fused stages, written as the compiler emits them.
+
+use worker_lib::agg::{Count, Total};
+use worker_lib::column::{self, ScalarType};
+use worker_lib::select::{Rows, Selection};
+use worker_lib::stage::StageContext;
+use worker_lib::window::{Input, States, Tumble};
+use worker_lib::{Batch, TaskError};
+
+use crate::data::WINDOW;
+
+/// What a stage does with a batch and a watermark.
+pub trait Step {
+    fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError>;
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError>;
+}
+
+/// `SELECT auction, bidder, price * 2, price * 0.908, price + bidder, auction % 100 = 7 WHERE price > 4000`
+pub struct Project;
+
+impl Step for Project {
+    fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let price = batch.i64(1);
+        let selection = Selection::filter(batch.rows, price.nulls, |row| price.value(row) > 4_000);
+        let auction = batch.i64(0);
+        let bidder = batch.i64(4);
+        let columns = vec![
+            selection.take(batch.array(0)),
+            selection.take(batch.array(4)),
+            column::from_i64(selection.map(|row| price.value(row).wrapping_mul(2)), selection.valid(&[price.nulls])),
+            column::from_f64(selection.map(|row| price.value(row) as f64 * 0.908), selection.valid(&[price.nulls])),
+            column::from_i64(
+                selection.map(|row| price.value(row).wrapping_add(bidder.value(row))),
+                selection.valid(&[price.nulls, bidder.nulls]),
+            ),
+            column::from_bool(
+                selection.map_bool(|row| auction.value(row).wrapping_rem(100) == 7),
+                selection.valid(&[auction.nulls]),
+            ),
+        ];
+        cx.emit(Batch::new(columns, selection.len()));
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, _watermark: i64, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct TotalsState {
+    count: Count,
+    sum: Total<i64>,
+}
+
+/// `SELECT key, count(*), sum(price) GROUP BY tumble(interval '10 seconds'), key`
+pub struct Totals {
+    key: usize,
+    tumble: Tumble,
+    states: States<TotalsState>,
+}
+
+impl Totals {
+    pub fn by_auction() -> Self {
+        Totals { key: 0, tumble: Tumble::new(WINDOW, &[ScalarType::Int64]), states: States::new() }
+    }
+
+    pub fn by_channel() -> Self {
+        Totals { key: 2, tumble: Tumble::new(WINDOW, &[ScalarType::Utf8]), states: States::new() }
+    }
+}
+
+impl Step for Totals {
+    fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let price = batch.i64(1);
+        let rows = Rows::All(batch.rows);
+        self.tumble.assign(rows, Input::row(batch.array(3)), &[Input::row(batch.array(self.key))], cx)?;
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.count.add();
+                state.sum.add(price.value(row));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let states = self.states.closed(&closed);
+            let rows = states.len();
+            let mut columns = closed.keys.clone();
+            columns.push(closed.window());
+            columns.push(column::from_i64(column::dense(rows, |row| states[row].count.finish()), None));
+            columns.push(column::from_i64(column::dense(rows, |row| states[row].sum.finish()), None));
+            cx.emit(Batch::new(columns, rows));
+            self.states.release(&closed);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! A streaming pipeline, compiled from SQL:
+//!
+//! ```text
+//! 0 bids
+//!   │ source bids (nexmark)
+//!   │ watermark dt - INTERVAL '5 seconds'
+//!   │ filter price > 100
+//!   │ compute kernel:upper(channel) AS upper, kernel:regexp_replace(substr(channel, 2), 'a+', 'b') AS replaced, kernel:to_hex(100 / bidder) AS hex WHERE bidder <> 0
+//!   │ compute kernel:reverse(upper) AS reversed
+//!   │ project auction, replaced, hex, reversed
+//!
+//! 1 to_out
+//!   ◀── 0
+//!   │ sink out (stdout)
+//! ```
+//!
+//! Generated; what it calls is documented in `worker_lib`.
+
+use std::process::ExitCode;
+use worker_lib::Pipeline;
+use worker_lib::StageDef;
+
+mod bids;
+
+/// What this binary can run. `code` is the digest of these files, known when they are built.
+static PIPELINE: Pipeline = Pipeline {
+    code: env!("STREAMWRIGHT_CODE"),
+    stages: &[
+        StageDef {
+            id: 0,
+            name: "bids",
+            new: bids::new,
+        },
+    ],
+    connectors: &[&connectors_nexmark::NEXMARK, &connectors_stdout::STDOUT],
+};
+
+pub(crate) fn main() -> ExitCode {
+    worker_lib::main(&PIPELINE)
+}

@@ -1,0 +1,118 @@
+//! Stage 0 of the pipeline, `bids_by_auction`.
+
+use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, MaxText, Total};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Selection;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 0, fused from:
+/// - `source bids (nexmark)`
+/// - `watermark dt - INTERVAL '5 seconds'`
+/// - `filter price > 100`
+/// - `tumble_partial 10s on dt by auction [count(*) AS bids, sum(price) AS total, max(channel) AS channel]`
+pub(crate) struct BidsByAuction {
+    tumble: Tumble,
+    states: States<BidsByAuctionState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct BidsByAuctionState {
+    bids: Count,
+    total: Total<i64>,
+    channel: MaxText,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(BidsByAuction {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for BidsByAuction {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        watermark(&batch, cx);
+        let selection = filter(&batch);
+        if selection.is_empty() {
+            return Ok(());
+        }
+        self.add_rows(&batch, &selection, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+}
+
+impl BidsByAuction {
+    /// `GROUP BY tumble(INTERVAL '10 seconds'), auction`
+    fn add_rows(
+        &mut self,
+        batch: &Batch,
+        selection: &Selection,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                selection.rows(),
+                Input::row(batch.array(4)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let price = batch.i64(2);
+        let channel = batch.text(3);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.bids.add();
+                state.total.add(price.value(row));
+                if let Some(value) = channel.get(row) {
+                    state.channel.add(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Partial states of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window_start());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, None));
+        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+        Batch::new(columns, rows)
+    }
+}
+
+/// `WATERMARK FOR dt AS dt - INTERVAL '5 seconds'`
+fn watermark(batch: &Batch, cx: &mut StageContext) {
+    window::observe(batch.array(4), -5_000_000_000, cx);
+}
+
+/// `WHERE price > 100`
+fn filter(batch: &Batch) -> Selection {
+    let price = batch.i64(2);
+    Selection::filter(batch.rows, None, |row| price.value(row) > 100)
+}

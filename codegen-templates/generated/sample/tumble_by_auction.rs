@@ -1,0 +1,137 @@
+//! Stage 1 of the pipeline, `tumble_by_auction`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, MaxText, Sum};
+use worker_lib::column::{ArrayRef, ScalarType};
+use worker_lib::select::{Rows, Selection};
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 1, fused from:
+/// - rows of stage 0
+/// - `tumble_final 10s by auction [count AS bids, sum AS total, max AS channel]`
+/// - `filter bids >= 2`
+/// - `project auction, window.start AS start, bids, CAST(total AS DOUBLE) / CAST(bids AS DOUBLE) AS mean, channel`
+pub(crate) struct TumbleByAuction {
+    tumble: Tumble,
+    states: States<TumbleByAuctionState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct TumbleByAuctionState {
+    bids: Count,
+    total: Sum<i64>,
+    channel: MaxText,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(TumbleByAuction {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for TumbleByAuction {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.merge_states(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            self.pass_on(batch, cx)?;
+        }
+        Ok(())
+    }
+}
+
+impl TumbleByAuction {
+    /// `GROUP BY tumble(INTERVAL '10 seconds'), auction`
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let bids = batch.i64(2);
+        let total = batch.i64(3);
+        let channel = batch.text(4);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.bids.merge(bids.value(row));
+                state.total.merge(total.get(row));
+                state.channel.merge(channel.get(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Results of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+        Batch::new(columns, rows)
+    }
+
+    /// Takes results through the rest of the stage.
+    fn pass_on(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let selection = filter(&batch);
+        if selection.is_empty() {
+            return Ok(());
+        }
+        let batch = project(&batch, &selection);
+        cx.emit(batch);
+        Ok(())
+    }
+}
+
+/// `HAVING count(*) >= 2`
+fn filter(batch: &Batch) -> Selection {
+    let bids = batch.i64(2);
+    Selection::filter(batch.rows, None, |row| bids.value(row) >= 2)
+}
+
+/// `SELECT auction, window.start, count(*), avg(price), max(channel)`
+fn project(batch: &Batch, selection: &Selection) -> Batch {
+    let columns = [
+        selection.take(batch.array(0)),
+        selection.take(&batch.path(&[1, 0])),
+        selection.take(batch.array(2)),
+        mean(batch, selection),
+        selection.take(batch.array(4)),
+    ];
+    Batch::new(columns.into(), selection.len())
+}
+
+/// `CAST(total AS DOUBLE) / CAST(bids AS DOUBLE)`
+fn mean(batch: &Batch, selection: &Selection) -> ArrayRef {
+    let total = batch.i64(3);
+    let bids = batch.i64(2);
+    let values = selection.map(|row| total.value(row) as f64 / bids.value(row) as f64);
+    column::from_f64(values, selection.valid(&[total.nulls]))
+}

@@ -1,0 +1,81 @@
+//! Stage 5 of the pipeline, `rows_by_window`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::Count;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 5, fused from:
+/// - rows of stage 0
+/// - `tumble_partial 1m on dt [count(*) AS n]`
+pub(crate) struct RowsByWindow {
+    tumble: Tumble,
+    states: States<RowsByWindowState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct RowsByWindowState {
+    n: Count,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(RowsByWindow {
+        tumble: Tumble::new(60_000_000_000, &[]),
+        states: States::new(),
+    })
+}
+
+impl Stage for RowsByWindow {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.add_rows(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+}
+
+impl RowsByWindow {
+    /// ``
+    fn add_rows(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(3)), &[], cx)?;
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (_, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.n.add();
+            }
+        }
+        Ok(())
+    }
+
+    /// Partial states of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window_start());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
+    }
+}

@@ -1,0 +1,145 @@
+//! Stage 4 of the pipeline, `tumble_by_auction_length`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Avg, AvgDecimal, Count, MaxText, Min, Sum};
+use worker_lib::column::ScalarType;
+use worker_lib::scalar::Errors;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 4, fused from:
+/// - rows of stage 3
+/// - `tumble_final 1m by auction, length [count AS n, min AS low, max AS high, avg AS mean, sum AS filtered, sum AS owed, avg AS mean_owed]`
+/// - `project window.start AS start, n`
+pub(crate) struct TumbleByAuctionLength {
+    tumble: Tumble,
+    states: States<TumbleByAuctionLengthState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct TumbleByAuctionLengthState {
+    n: Count,
+    low: Min<i32>,
+    high: MaxText,
+    mean: Avg,
+    filtered: Sum<i64>,
+    owed: Sum<i128>,
+    mean_owed: AvgDecimal,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(TumbleByAuctionLength {
+        tumble: Tumble::new(60_000_000_000, &[ScalarType::Int64, ScalarType::Int32]),
+        states: States::new(),
+    })
+}
+
+impl Stage for TumbleByAuctionLength {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.merge_states(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed)?;
+            self.states.release(&closed);
+            self.pass_on(batch, cx)?;
+        }
+        Ok(())
+    }
+}
+
+impl TumbleByAuctionLength {
+    /// `GROUP BY auction, length(channel)`
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(2)),
+                &[Input::row(batch.array(0)), Input::row(batch.array(1))],
+                cx,
+            )?;
+        let n = batch.i64(3);
+        let low = batch.i32(4);
+        let high = batch.text(5);
+        let mean_sum = batch.f64(6);
+        let mean_count = batch.i64(7);
+        let filtered = batch.i64(8);
+        let owed = batch.decimal(9);
+        let mean_owed_sum = batch.decimal(10);
+        let mean_owed_count = batch.i64(11);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.n.merge(n.value(row));
+                state.low.merge(low.get(row));
+                state.high.merge(high.get(row));
+                state.mean.merge(mean_sum.get(row), mean_count.value(row));
+                state.filtered.merge(filtered.get(row));
+                state.owed.merge(owed.get(row));
+                state
+                    .mean_owed
+                    .merge(mean_owed_sum.get(row), mean_owed_count.value(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Results of closed windows.
+    fn results(&self, closed: &Closed) -> Result<Batch, TaskError> {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let errors = Errors::new();
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+        columns.push(column::from_i32(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.finish());
+        columns.push(column::from_f64(values, nulls));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].filtered.finish(),
+        );
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
+        columns.push(column::from_decimal(values, nulls, 20, 2));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].mean_owed.finish(2, 14, 6, &errors),
+        );
+        columns.push(column::from_decimal(values, nulls, 14, 6));
+        errors.check()?;
+        Ok(Batch::new(columns, rows))
+    }
+
+    /// Takes results through the rest of the stage.
+    fn pass_on(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let batch = project(&batch);
+        cx.emit(batch);
+        Ok(())
+    }
+}
+
+/// `SELECT window.start, n`
+fn project(batch: &Batch) -> Batch {
+    let columns = [batch.path(&[2, 0]), batch.array(3).clone()];
+    Batch::new(columns.into(), batch.rows)
+}

@@ -1,0 +1,120 @@
+//! Line files: inflated, cut into chunks, decoded.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use connectors_options::filesystem::Compression;
+use formats::Decoder;
+use worker_lib::TaskError;
+use worker_lib::connector::SourceCounters;
+
+use crate::io_error;
+use crate::listing::Found;
+
+/// Bytes that are asked for at once.
+const CHUNK: usize = 1 << 20;
+
+/// A file being read.
+pub(crate) struct TextFile {
+    file: Found,
+    reader: Box<dyn Read + Send>,
+    /// What was read and not yet decoded is `buffer[start..end]`.
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    exhausted: bool,
+}
+
+impl TextFile {
+    pub(crate) fn open(
+        file: Found,
+        compression: Option<Compression>,
+        counters: Arc<SourceCounters>,
+        buffer: Vec<u8>,
+    ) -> Result<Self, TaskError> {
+        let opened = File::open(&file.path).map_err(|error| io_error("open", &file.path, &error))?;
+        let counted = Counted { file: opened, counters };
+        let reader: Box<dyn Read + Send> = match compression.unwrap_or_else(|| by_extension(&file.path)) {
+            Compression::None => Box::new(counted),
+            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(counted)),
+            Compression::Zstd => {
+                let decoder = zstd::stream::read::Decoder::new(counted);
+                Box::new(decoder.map_err(|error| io_error("read", &file.path, &error))?)
+            }
+        };
+        Ok(TextFile { file, reader, buffer, start: 0, end: 0, exhausted: false })
+    }
+
+    /// Decodes until `decoder` holds `rows` rows or the file ends. False: it has ended.
+    pub(crate) fn decode(&mut self, decoder: &mut Decoder, rows: usize) -> Result<bool, TaskError> {
+        loop {
+            let input = &self.buffer[self.start..self.end];
+            let read = decoder.decode(input, self.exhausted, rows).map_err(|bad| {
+                TaskError::user(format!("\"{}\", {bad}", self.file.path.display()))
+                    .with_hint("WITH (bad_data = 'drop') leaves out rows that cannot be read, and counts them")
+            })?;
+            self.start += read;
+            if decoder.rows() >= rows {
+                return Ok(true);
+            }
+            if self.exhausted {
+                return Ok(false);
+            }
+            self.fill()?;
+        }
+    }
+
+    /// Reads on, behind the partial line that is left.
+    fn fill(&mut self) -> Result<(), TaskError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.buffer.len() < self.end + CHUNK {
+            self.buffer.resize((self.end + CHUNK).next_power_of_two(), 0);
+        }
+        match self.reader.read(&mut self.buffer[self.end..]) {
+            Ok(0) => self.exhausted = true,
+            Ok(bytes) => self.end += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io_error("read", &self.file.path, &error)),
+        }
+        Ok(())
+    }
+
+    /// The buffer, for the next file.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+fn by_extension(path: &Path) -> Compression {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz" | "gzip") => Compression::Gzip,
+        Some("zst" | "zstd") => Compression::Zstd,
+        _ => Compression::None,
+    }
+}
+
+/// Counts bytes as they leave the file, before they are inflated.
+struct Counted {
+    file: File,
+    counters: Arc<SourceCounters>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.file.read(buffer)?;
+        self.counters.bytes.fetch_add(bytes as u64, Relaxed);
+        take_lag(&self.counters, bytes as u64);
+        Ok(bytes)
+    }
+}
+
+/// Fewer bytes are left; a file that grew meanwhile does not make it less than none.
+pub(crate) fn take_lag(counters: &SourceCounters, bytes: u64) {
+    let lag = counters.lag.load(Relaxed);
+    counters.lag.store(lag.saturating_sub(bytes), Relaxed);
+}
