@@ -98,9 +98,8 @@ fn time_prefix(text: &[u8]) -> Option<(i64, i64, &[u8])> {
             if digits == 0 {
                 return None;
             }
-            for i in 0..9 {
-                nanos = nanos * 10 + if i < digits { i64::from(fraction[i] - b'0') } else { 0 };
-            }
+            let written = fraction[..digits].iter().map(|digit| i64::from(digit - b'0'));
+            nanos = written.chain(std::iter::repeat(0)).take(9).fold(0, |nanos, digit| nanos * 10 + digit);
             rest = &fraction[digits..];
         }
     }
@@ -213,9 +212,9 @@ fn write_fraction(nanos: u64, out: &mut Vec<u8>) {
         return;
     }
     out.push(b'.');
-    if nanos % 1_000_000 == 0 {
+    if nanos.is_multiple_of(1_000_000) {
         write_padded(nanos / 1_000_000, 3, out);
-    } else if nanos % 1_000 == 0 {
+    } else if nanos.is_multiple_of(1_000) {
         write_padded(nanos / 1_000, 6, out);
     } else {
         write_padded(nanos, 9, out);

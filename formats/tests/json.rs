@@ -420,7 +420,7 @@ fn random_array(ty: &ScalarType, rows: usize, random: &mut Random) -> ArrayRef {
     use arrow::buffer::{NullBuffer, OffsetBuffer};
     use arrow::datatypes::*;
 
-    let nulls: Vec<bool> = (0..rows).map(|_| random.next() % 4 != 0).collect();
+    let nulls: Vec<bool> = (0..rows).map(|_| !random.next().is_multiple_of(4)).collect();
     let null_buffer = nulls.iter().any(|valid| !valid).then(|| NullBuffer::from(nulls.clone()));
     macro_rules! numbers {
         ($arrow:ty, $value:expr) => {{
@@ -430,7 +430,7 @@ fn random_array(ty: &ScalarType, rows: usize, random: &mut Random) -> ArrayRef {
     }
     match ty {
         ScalarType::Bool => {
-            Arc::new((0..rows).map(|i| nulls[i].then(|| random.next() % 2 == 0)).collect::<BooleanArray>())
+            Arc::new((0..rows).map(|i| nulls[i].then(|| random.next().is_multiple_of(2))).collect::<BooleanArray>())
         }
         ScalarType::Int8 => numbers!(Int8Type, random.next() as i8),
         ScalarType::Int16 => numbers!(Int16Type, random.next() as i16),

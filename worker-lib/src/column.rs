@@ -13,7 +13,7 @@ use arrow::array::{
     Array, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Decimal128Array,
     DurationMicrosecondArray, DurationMillisecondArray, DurationNanosecondArray, DurationSecondArray, ListArray,
     PrimitiveArray, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, TimestampMillisecondArray,
-    TimestampNanosecondArray, TimestampSecondArray, UInt32Array,
+    TimestampNanosecondArray, TimestampSecondArray, UInt32Array, downcast_primitive_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{
@@ -456,7 +456,22 @@ pub fn interleave(arrays: &[&ArrayRef], picks: &[(usize, usize)]) -> ArrayRef {
 
 /// The rows at `indices`; null where the index is.
 pub(crate) fn take(array: &ArrayRef, indices: &UInt32Array) -> ArrayRef {
+    // Arrow's kernel costs some hundred nanoseconds a call, which a batch of 512 rows feels.
+    if indices.null_count() == 0 {
+        downcast_primitive_array! {
+            array => return gather(array, indices.values()),
+            _ => {}
+        }
+    }
     arrow::compute::take(array, indices, None).expect("the rows exist")
+}
+
+fn gather<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>, rows: &[u32]) -> ArrayRef {
+    let values = array.values();
+    let taken = rows.iter().map(|&row| values[row as usize]).collect::<Vec<_>>();
+    let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
+    let nulls = nulls.and_then(|nulls| validity(&dense(rows.len(), |i| nulls.is_valid(rows[i] as usize))));
+    Arc::new(PrimitiveArray::<T>::new(taken.into(), nulls).with_data_type(array.data_type().clone()))
 }
 
 /// Ticks of a timestamp column and the nanoseconds of a tick.

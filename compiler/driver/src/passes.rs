@@ -21,7 +21,8 @@ pub fn compile(request: &CompileRequest) -> Result<Compiled, Vec<Diagnostic>> {
     let trace = Trace::default();
     let outcome = trace.isolated(|| passes(request, &trace, None))?;
     let compiled = outcome.map_err(|stop| stop.diagnostics())?;
-    Ok(Compiled { views: trace.state().views.clone(), passes: trace.state().passes.clone(), ..compiled })
+    let State { views, passes, .. } = trace.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Compiled { views, passes, ..compiled })
 }
 
 /// One view of a query. Stops after the pass that makes it, so that it can be shown of a query that a later pass refuses.

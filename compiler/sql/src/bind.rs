@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use connectors_options::Validated;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column as DfColumn, ScalarValue};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::SqlToRel;
@@ -23,7 +24,7 @@ use crate::names::name_columns;
 use crate::parse::{Script, Statement, normalize};
 use crate::rules;
 use crate::stack::on_big_stack;
-use crate::translate::translate;
+use crate::translate::{find_text, translate};
 use crate::types::assignable;
 
 /// What a script does not say itself.
@@ -211,17 +212,19 @@ impl<'a> Binder<'a> {
         let config = rules::config();
         let context = Context { catalog: &self.catalog, options: &config };
         let planner = SqlToRel::new_with_options(&context, parser_options());
-        let plan = planner
-            .sql_statement_to_plan(SqlStatement::Query(Box::new(query.clone())))
-            .and_then(rules::analyze);
+        let plan = planner.sql_statement_to_plan(SqlStatement::Query(Box::new(query.clone()))).and_then(rules::analyze);
         match plan {
-            Ok(plan) => match unsupported_type(&plan) {
-                None => Some(plan),
-                Some(message) => {
+            Ok(plan) => {
+                if let Some(message) = unsupported_type(&plan) {
                     self.errors.push(Diagnostic::error(code::TYPE, span_of(query.body.span()), message));
-                    None
                 }
-            },
+                for (text, ty) in impossible_casts(&plan) {
+                    let span = find_text(&query, &text).or(span_of(query.body.span()));
+                    let message = format!("invalid input syntax for type {ty}: \"{text}\"");
+                    self.errors.push(Diagnostic::error(code::TYPES, span, message));
+                }
+                (self.errors.len() == known).then_some(plan)
+            }
             Err(error) => {
                 self.errors.extend(translate(error, &query, span_of(query.body.span())));
                 None
@@ -244,9 +247,8 @@ impl<'a> Binder<'a> {
                 Some(Relation::Broken) => sound = false,
                 Some(Relation::Memory { rows: None, .. }) => {
                     let message = format!("attempted to read from memory table \"{name}\" before it is written");
-                    self.errors.push(
-                        Diagnostic::error(code::DIRECTION, span, message).with_hint("first INSERT INTO it"),
-                    );
+                    self.errors
+                        .push(Diagnostic::error(code::DIRECTION, span, message).with_hint("first INSERT INTO it"));
                 }
                 Some(Relation::Table(table)) => {
                     let table = Arc::clone(table);
@@ -387,9 +389,9 @@ impl<'a> Binder<'a> {
         let earlier = self.outputs.iter().find(|output| output.table == table.name);
         let declared: Vec<Field> = match (table.columns.is_empty(), earlier) {
             (false, _) => {
-                if let Some(column) = table.columns.iter().find(|column| {
-                    !matches!(column.origin, crate::catalog::Origin::Data)
-                }) {
+                if let Some(column) =
+                    table.columns.iter().find(|column| !matches!(column.origin, crate::catalog::Origin::Data))
+                {
                     let message =
                         format!("column \"{}\" of sink \"{}\" cannot be virtual", column.field.name, table.name);
                     self.errors.push(Diagnostic::error(code::COLUMN, table.span, message));
@@ -443,13 +445,11 @@ impl<'a> Binder<'a> {
             } else {
                 ("INSERT has more target columns than expressions", None)
             };
-            self.errors.push(
-                Diagnostic::error(code::INSERT, span.or(target_span), message).with_detail(format!(
-                    "table \"{table}\" takes {} columns, the query has {}",
-                    targets.len(),
-                    given.len()
-                )),
-            );
+            self.errors.push(Diagnostic::error(code::INSERT, span.or(target_span), message).with_detail(format!(
+                "table \"{table}\" takes {} columns, the query has {}",
+                targets.len(),
+                given.len()
+            )));
             return None;
         }
         let mut exprs = Vec::with_capacity(fields.len());
@@ -458,9 +458,8 @@ impl<'a> Binder<'a> {
             let Some(position) = targets.iter().position(|target| *target == index) else {
                 if !field.nullable {
                     let message = format!("column \"{}\" of table \"{table}\" is not nullable", field.name);
-                    self.errors.push(
-                        Diagnostic::error(code::INSERT, target_span, message).with_hint("list it in the INSERT"),
-                    );
+                    self.errors
+                        .push(Diagnostic::error(code::INSERT, target_span, message).with_hint("list it in the INSERT"));
                 }
                 exprs.push(null_of(&field.ty).alias(&field.name));
                 columns.push(field.clone());
@@ -509,7 +508,13 @@ impl<'a> Binder<'a> {
         (self.errors.len() == known).then_some(targets)
     }
 
-    fn assign_one(&mut self, field: &Field, column: &DfColumn, plan: &LogicalPlan, span: Option<Span>) -> Option<DfExpr> {
+    fn assign_one(
+        &mut self,
+        field: &Field,
+        column: &DfColumn,
+        plan: &LogicalPlan,
+        span: Option<Span>,
+    ) -> Option<DfExpr> {
         let expr = DfExpr::Column(column.clone());
         let arrow = expr.get_type(plan.schema()).ok()?;
         let wanted = field.ty.to_arrow();
@@ -524,14 +529,15 @@ impl<'a> Binder<'a> {
             }
         };
         if !assignable(&from, &field.ty) {
-            let message = format!("column \"{}\" is of type {}, but the expression is of type {from}", field.name, field.ty);
+            let message =
+                format!("column \"{}\" is of type {}, but the expression is of type {from}", field.name, field.ty);
             let hint = match (&from, &field.ty) {
-                (ScalarType::Struct(_) | ScalarType::List(_), _) | (_, ScalarType::Struct(_) | ScalarType::List(_)) => None,
+                (ScalarType::Struct(_) | ScalarType::List(_), _) | (_, ScalarType::Struct(_) | ScalarType::List(_)) => {
+                    None
+                }
                 _ => Some("convert it with CAST"),
             };
-            self.errors.push(
-                Diagnostic::error(code::INSERT, span, message).with_hint_opt(hint.map(str::to_owned)),
-            );
+            self.errors.push(Diagnostic::error(code::INSERT, span, message).with_hint_opt(hint.map(str::to_owned)));
             return None;
         }
         match expr.cast_to(&wanted, plan.schema().as_ref()) {
@@ -601,6 +607,25 @@ fn output_columns(plan: &LogicalPlan) -> Vec<Field> {
         .collect()
 }
 
+/// Text constants that are to be converted and cannot be: no row of any input would do.
+fn impossible_casts(plan: &LogicalPlan) -> Vec<(String, ScalarType)> {
+    let mut found: Vec<(String, ScalarType)> = Vec::new();
+    let mut look = |expr: &DfExpr| {
+        if let DfExpr::Cast(cast) = expr
+            && let DfExpr::Literal(value @ ScalarValue::Utf8(Some(text)), _) = cast.expr.as_ref()
+            && value.cast_to(cast.field.data_type()).is_err()
+            && let Ok(ty) = ScalarType::from_arrow(cast.field.data_type())
+            && !found.contains(&(text.clone(), ty.clone()))
+        {
+            found.push((text.clone(), ty));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    };
+    let walked = plan.apply(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    debug_assert!(walked.is_ok(), "the walk itself does not fail");
+    found
+}
+
 fn unsupported_type(plan: &LogicalPlan) -> Option<String> {
     let mut fields = plan.schema().fields().iter();
     fields.find_map(|field| {
@@ -622,7 +647,8 @@ fn item_span(query: &Query, n: usize) -> Option<Span> {
     loop {
         match body {
             SetExpr::Select(select) => {
-                let wildcard = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+                let wildcard =
+                    |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
                 if select.projection.iter().take(n + 1).any(wildcard) {
                     return None;
                 }

@@ -28,7 +28,10 @@ pub(crate) struct Catalog {
 #[derive(Clone, Debug)]
 pub(crate) enum Relation {
     Table(Arc<Table>),
-    Memory { schema: Schema, rows: Option<LogicalPlan> },
+    Memory {
+        schema: Schema,
+        rows: Option<LogicalPlan>,
+    },
     View(LogicalPlan),
     /// Its definition has errors, which have been told: what refers to it is not bound.
     Broken,

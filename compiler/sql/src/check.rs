@@ -532,9 +532,7 @@ impl ExprCheck<'_, '_> {
         let star = |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard));
         if name != "count" && list.args.iter().any(star) {
             let message = format!("{name}(*) does not exist");
-            self.check
-                .found
-                .push(Diagnostic::error(code::TYPES, span, message).with_hint("only count takes a star"));
+            self.check.found.push(Diagnostic::error(code::TYPES, span, message).with_hint("only count takes a star"));
         }
     }
 }

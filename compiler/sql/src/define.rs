@@ -145,9 +145,9 @@ impl Define<'_> {
             return None;
         };
         let direction = self.direction();
-        let generated = connector.schema().map(|schema| {
-            Schema::new(schema.fields.into_iter().filter(|field| field.name != EVENT_TIME).collect())
-        });
+        let generated = connector
+            .schema()
+            .map(|schema| Schema::new(schema.fields.into_iter().filter(|field| field.name != EVENT_TIME).collect()));
         let known = self.errors.len();
         self.repeated_columns();
         let stored = self.stored_columns(connector, generated.as_ref())?;
@@ -409,12 +409,7 @@ fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
 }
 
 /// Binds, coerces and simplifies an expression over the columns of one table.
-fn bind_expr(
-    table: &str,
-    schema: &Schema,
-    sql: &Expr,
-    ty: Option<&ScalarType>,
-) -> datafusion_common::Result<DfExpr> {
+fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> datafusion_common::Result<DfExpr> {
     let catalog = Catalog::default();
     let config = ConfigOptions::default();
     let context = Context { catalog: &catalog, options: &config };

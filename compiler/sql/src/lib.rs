@@ -14,8 +14,8 @@
 
 pub mod diagnostic;
 
-mod parse;
 mod dialect;
+mod parse;
 
 mod bind;
 mod catalog;

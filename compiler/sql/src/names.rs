@@ -20,6 +20,19 @@ pub(crate) fn name_columns(node: &mut impl VisitMut) {
     impl VisitorMut for Name {
         type Break = ();
 
+        /// `(expr).member` is `expr['member']`: DataFusion knows the member by a constant only.
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+                for access in access_chain {
+                    if let AccessExpr::Dot(Expr::Identifier(member)) = access {
+                        let index = Expr::Value(Value::SingleQuotedString(normalize(member)).with_span(member.span));
+                        *access = AccessExpr::Subscript(Subscript::Index { index });
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        }
+
         fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
             name_items(&mut select.projection);
             ControlFlow::Continue(())

@@ -11,8 +11,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned, Statement as SqlStatement, TableObject, Visit,
-    Visitor,
+    ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned, Statement as SqlStatement,
+    TableObject, Visit, Visitor,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
@@ -40,12 +40,31 @@ pub struct Script {
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
     CreateTable(CreateTable),
-    CreateView { name: Ident, columns: Vec<Ident>, query: Box<Query> },
-    Insert { table: Ident, columns: Vec<Ident>, query: Box<Query>, span: Option<Span> },
-    Select { query: Box<Query>, span: Option<Span> },
-    Set { name: String, value: String, span: Option<Span> },
+    CreateView {
+        name: Ident,
+        columns: Vec<Ident>,
+        query: Box<Query>,
+    },
+    Insert {
+        table: Ident,
+        columns: Vec<Ident>,
+        query: Box<Query>,
+        span: Option<Span>,
+    },
+    Select {
+        query: Box<Query>,
+        span: Option<Span>,
+    },
+    Set {
+        name: String,
+        value: String,
+        span: Option<Span>,
+    },
     /// Understood, but not ours to do.
-    Unsupported { diagnostic: Diagnostic, text: String },
+    Unsupported {
+        diagnostic: Diagnostic,
+        text: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +147,7 @@ fn parse_here(sql: &str) -> Result<Script, Vec<Diagnostic>> {
                 Some(diagnostic) => errors.push(diagnostic),
             },
             Err(diagnostic) => {
-                errors.push(diagnostic);
+                errors.push(*diagnostic);
                 reader.skip_statement();
                 continue;
             }
@@ -149,18 +168,22 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn skip_statement(&mut self) {
+        // The token that was one too many may have been the semicolon.
+        if self.parser.get_current_token().token == Token::SemiColon {
+            return;
+        }
         while !matches!(self.parser.peek_token_ref().token, Token::SemiColon | Token::EOF) {
             self.parser.advance_token();
         }
     }
 
-    fn statement(&mut self) -> Result<Statement, Diagnostic> {
+    fn statement(&mut self) -> Result<Statement, Box<Diagnostic>> {
         let start = self.parser.peek_token_ref().span;
         if let Some(skip) = self.at_create_table() {
-            return self.create_table(skip).map_err(|error| self.diagnose(&error));
+            return self.create_table(skip).map_err(|error| Box::new(self.diagnose(&error)));
         }
         let leader = self.parser.peek_token().to_string().to_uppercase();
-        let parsed = self.parser.parse_statement().map_err(|error| self.diagnose(&error))?;
+        let parsed = self.parser.parse_statement().map_err(|error| Box::new(self.diagnose(&error)))?;
         let end = self.parser.get_current_token().span;
         convert(parsed, span_of(start.union(&end)), span_of(start), &leader)
     }
@@ -230,9 +253,8 @@ impl Reader<'_> {
                 let span = span_of(start.union(&self.parser.get_current_token().span));
                 table.watermarks.push(WatermarkClause { column, expr, span });
             } else if self.parser.parse_keywords(&[Keyword::PRIMARY, Keyword::KEY]) {
-                for ident in self
-                    .parser
-                    .parse_parenthesized_column_list(sqlparser::parser::IsOptional::Mandatory, false)?
+                for ident in
+                    self.parser.parse_parenthesized_column_list(sqlparser::parser::IsOptional::Mandatory, false)?
                 {
                     let key = normalize(&ident);
                     match table.columns.iter_mut().find(|column| normalize(&column.name) == key) {
@@ -397,10 +419,11 @@ pub(crate) fn single(name: &ObjectName) -> Option<Ident> {
     }
 }
 
-fn table_name(name: &ObjectName) -> Result<Ident, Diagnostic> {
+fn table_name(name: &ObjectName) -> Result<Ident, Box<Diagnostic>> {
     single(name).ok_or_else(|| {
         Diagnostic::unsupported(span_of(name.span()), format!("the qualified table name {name}"))
             .with_hint("all tables of a script are in one schema: use the bare name")
+            .into()
     })
 }
 
@@ -409,7 +432,7 @@ fn convert(
     span: Option<Span>,
     start: Option<Span>,
     leader: &str,
-) -> Result<Statement, Diagnostic> {
+) -> Result<Statement, Box<Diagnostic>> {
     Ok(match statement {
         SqlStatement::Query(query) => Statement::Select { query, span },
         SqlStatement::CreateView(view) if !view.materialized && !view.or_replace => Statement::CreateView {

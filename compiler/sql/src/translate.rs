@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use datafusion_common::{DataFusionError, SchemaError};
-use sqlparser::ast::{Expr, Spanned, Visit, Visitor};
+use sqlparser::ast::{Expr, Spanned, Value, Visit, Visitor};
 
 use crate::check::function_name;
 use crate::diagnostic::{Diagnostic, Position, Span, code, did_you_mean, span_of};
@@ -91,7 +91,8 @@ fn plan_error(message: &str, span: Option<Span>, tree: &impl Visit, whole: Optio
     if let Some(name) = quoted_after(message, "must appear in the GROUP BY clause", '"') {
         let name = name.rsplit('.').next().unwrap_or(&name).to_owned();
         let span = span.or_else(|| find_identifier(tree, &name)).or(whole);
-        let message = format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        let message =
+            format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return Diagnostic::error(code::GROUPING, span, message);
     }
     if message.starts_with("Projections require unique expression names") {
@@ -101,12 +102,16 @@ fn plan_error(message: &str, span: Option<Span>, tree: &impl Visit, whole: Optio
     }
     if let Some(function) = between(message, "call to '", "'").or_else(|| between(message, "Function '", "'")) {
         let span = span.or_else(|| find_function(tree, &function)).or(whole);
-        let types = between(message, "(", ")").filter(|_| message.contains("coerc"));
-        let detail = sentence(message);
-        let text = match types {
-            Some(_) | None => format!("function {function} does not take these arguments"),
+        let text = format!("function {function} does not take these arguments");
+        let diagnostic = Diagnostic::error(code::TYPES, span, text);
+        // DataFusion lists every signature that it tried; the first sentence says what was given.
+        return match message.split(". No function matches").next() {
+            Some(first) if !first.contains("errors:") => diagnostic.with_detail(sentence(first)),
+            _ => diagnostic,
         };
-        return Diagnostic::error(code::TYPES, span, text).with_detail(detail);
+    }
+    if let Some(diagnostic) = worded(message, span, tree, whole) {
+        return diagnostic;
     }
     let window = message.contains("window") || message.contains("tumble");
     let unsupported = message.contains("not supported") || message.contains("not implemented");
@@ -118,8 +123,34 @@ fn plan_error(message: &str, span: Option<Span>, tree: &impl Visit, whole: Optio
     let span = span
         .or_else(|| if window { find_function(tree, crate::functions::TUMBLE) } else { None })
         .or_else(|| quoted_names(message).iter().find_map(|name| find_identifier(tree, name)))
+        .or_else(|| quoted_names(message).iter().find_map(|text| find_text(tree, text)))
         .or(whole);
     Diagnostic::error(code, span, sentence(message))
+}
+
+/// Messages that PostgreSQL's users know in other words.
+fn worded(message: &str, span: Option<Span>, tree: &impl Visit, whole: Option<Span>) -> Option<Diagnostic> {
+    if let Some(member) = between(message, "Field ", " not found in struct") {
+        let span = span.or_else(|| find_identifier(tree, &member)).or(whole);
+        return Some(Diagnostic::error(code::UNKNOWN_COLUMN, span, format!("member \"{member}\" does not exist")));
+    }
+    if let Some(rest) = message.strip_prefix("Cannot create filter with non-boolean predicate ") {
+        let name = between(rest, "'", "'").unwrap_or_default();
+        let name = name.rsplit('.').next().unwrap_or(&name);
+        let ty = rest.rsplit_once("returning ").map_or("another", |(_, ty)| ty);
+        let span = span.or_else(|| find_identifier(tree, name)).or(whole);
+        let message = format!("argument of WHERE or HAVING must be of type BOOLEAN, not {}", sql_types(ty));
+        return Some(Diagnostic::error(code::TYPES, span, message));
+    }
+    if let Some(operation) = between(message, "Cannot coerce arithmetic expression ", " to valid types") {
+        let message = format!("operator does not exist: {}", sql_types(&operation));
+        return Some(Diagnostic::error(code::TYPES, span.or(whole), message).with_hint("convert an operand with CAST"));
+    }
+    if message.starts_with("Aggregate function calls cannot be nested") {
+        let message = "aggregate function calls cannot be nested";
+        return Some(Diagnostic::error(code::GROUPING, span.or(whole), message));
+    }
+    None
 }
 
 /// Without the prefixes that errors collect on their way.
@@ -131,6 +162,8 @@ fn strip(mut message: &str) -> &str {
         "Schema error: ",
         "Arrow error: ",
         "Internal error: ",
+        "Parser error: ",
+        "Cast error: ",
         "External error: ",
         "Optimizer rule 'simplify_expressions' failed\ncaused by\n",
         "type_coercion\ncaused by\n",
@@ -147,7 +180,13 @@ fn sentence(message: &str) -> String {
     const BUG: &str = "This issue was likely caused by a bug";
     let message = message.split(BUG).next().unwrap_or(message);
     let line = message.split('\n').map(str::trim).find(|line| !line.is_empty()).unwrap_or(message);
-    let line = sql_types(line.trim_end_matches(['.', ' ']));
+    // Some messages end in a dump of the syntax tree.
+    let line = line.split(" { ").next().unwrap_or(line);
+    let line = match line.find("Ident {").or_else(|| line.find("Identifier(")).or_else(|| line.find("Span(")) {
+        Some(dump) => line[..dump].rsplit_once([':', '{', '(']).map_or(&line[..dump], |(text, _)| text),
+        None => line,
+    };
+    let line = sql_types(line.trim_end_matches(['.', ' ', ':', '{']));
     let mut chars = line.chars();
     match chars.next() {
         // A word that is all capitals is a keyword and keeps them.
@@ -216,7 +255,9 @@ fn quoted_after(text: &str, marker: &str, quote: char) -> Option<String> {
 fn quoted_names(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     for quote in ['"', '\'', '`'] {
-        names.extend(text.split(quote).skip(1).step_by(2).map(|part| part.rsplit('.').next().unwrap_or(part).to_owned()));
+        names.extend(
+            text.split(quote).skip(1).step_by(2).map(|part| part.rsplit('.').next().unwrap_or(part).to_owned()),
+        );
     }
     names
 }
@@ -228,6 +269,17 @@ pub(crate) fn find_identifier(tree: &impl Visit, name: &str) -> Option<Span> {
         Expr::CompoundIdentifier(parts) => {
             parts.iter().rev().find(|part| normalize(part) == name).and_then(|part| span_of(part.span))
         }
+        _ => None,
+    })
+}
+
+/// Where a string constant of that text first stands.
+pub(crate) fn find_text(tree: &impl Visit, text: &str) -> Option<Span> {
+    find(tree, &mut |expr| match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(found) if found == text => span_of(value.span),
+            _ => None,
+        },
         _ => None,
     })
 }

@@ -16,7 +16,9 @@ pub(crate) fn scalar_type(ty: &DataType) -> Result<ScalarType, String> {
             Some(3) => TimeUnit::Millisecond,
             Some(6) => TimeUnit::Microsecond,
             None | Some(9) => TimeUnit::Nanosecond,
-            Some(other) => return Err(format!("precision {other} of a timestamp is not supported; it is 0, 3, 6 or 9")),
+            Some(other) => {
+                return Err(format!("precision {other} of a timestamp is not supported; it is 0, 3, 6 or 9"));
+            }
         };
         Ok(ScalarType::Timestamp { unit, zone: None })
     };
@@ -95,7 +97,9 @@ fn decimal(info: &ExactNumberInfo) -> Result<ScalarType, String> {
         (Ok(p @ 1..=38), Ok(s)) if s >= 0 && s as u64 <= precision => {
             Ok(ScalarType::Decimal { precision: p, scale: s })
         }
-        _ => Err(format!("type DECIMAL({precision},{scale}) is not supported; precision goes to 38, scale from 0 to it")),
+        _ => {
+            Err(format!("type DECIMAL({precision},{scale}) is not supported; precision goes to 38, scale from 0 to it"))
+        }
     }
 }
 

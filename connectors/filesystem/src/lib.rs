@@ -19,6 +19,8 @@ mod listing;
 mod part;
 mod sink;
 mod source;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io;

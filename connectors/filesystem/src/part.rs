@@ -40,7 +40,7 @@ pub(crate) struct Part {
 }
 
 enum Writer {
-    Lines { encoder: Encoder, out: Lines },
+    Lines { encoder: Box<Encoder>, out: Lines },
     Parquet(Box<ArrowWriter<Counted>>),
 }
 
@@ -176,7 +176,7 @@ fn writer(file: Counted, format: &Format, compression: Compression, schema: &Sch
         let writer = ArrowWriter::try_new(file, schema.to_arrow(), Some(properties(options)?)).map_err(io_of)?;
         return Ok(Writer::Parquet(Box::new(writer)));
     }
-    let encoder = Encoder::new(format, schema).map_err(io::Error::other)?;
+    let encoder = Box::new(Encoder::new(format, schema).map_err(io::Error::other)?);
     let out = BufWriter::with_capacity(BUFFER, file);
     let out = match compression {
         Compression::None => Lines::Plain(out),

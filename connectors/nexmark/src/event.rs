@@ -331,7 +331,7 @@ pub(crate) fn url(n: u64, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(b"item.htm?query=1");
     if let Err(number) = channel_of(n)
-        && bits % 10 > 0
+        && !bits.is_multiple_of(10)
     {
         out.extend_from_slice(b"&channel_id=");
         digits(number, out);

@@ -98,7 +98,7 @@ fn source(options: &mut Options) -> Result<NexmarkSource, OptionError> {
             .with_hint("it is the number of events per second; with pacing = 'none' it only spaces event times"));
     };
     let runtime: Option<f64> = options.take_parsed("runtime", "a number of seconds")?;
-    if runtime.is_some_and(|seconds| !(seconds >= 0.0)) {
+    if runtime.is_some_and(|seconds| seconds.is_nan() || seconds < 0.0) {
         return Err(OptionError::new("runtime", "option \"runtime\" must be a number of seconds, not less than 0"));
     }
     let of_runtime = runtime.map(|seconds| (seconds * event_rate).round() as u64);

@@ -138,7 +138,7 @@ enum Values<'a> {
     Map { offsets: &'a OffsetBuffer<i32>, keys: &'a StringArray, value: Box<View<'a>> },
 }
 
-fn slice<'a, T: ArrowPrimitiveType>(array: &'a ArrayRef) -> Result<&'a [T::Native], String> {
+fn slice<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&[T::Native], String> {
     match array.as_any().downcast_ref::<PrimitiveArray<T>>() {
         Some(array) => Ok(array.values()),
         None => Err(format!("a column of type {} was given as {}", T::DATA_TYPE, array.data_type())),

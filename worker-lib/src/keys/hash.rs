@@ -186,7 +186,7 @@ mod tests {
     fn nested_values_hash_by_content() {
         let lists = vec![Some(vec![Some(1), None]), Some(vec![Some(1)]), Some(vec![]), None, Some(vec![Some(1), None])];
         let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists));
-        let hashed = hashes(&[lists.clone()]);
+        let hashed = hashes(std::slice::from_ref(&lists));
         assert_eq!(hashed[0], hashed[4]);
         let mut different = hashed[..4].to_vec();
         different.sort_unstable();

@@ -358,7 +358,7 @@ mod tests {
         let lists = [Some(vec![Some(1), None]), None, Some(vec![]), Some(vec![Some(1), None])];
         let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
         let list = ScalarType::List(Box::new(ScalarType::Int32));
-        check(&[list.clone()], &[vec![lists.clone()]]);
+        check(std::slice::from_ref(&list), &[vec![lists.clone()]]);
         let pairs = column::from_struct(&[("l", lists, true)], None);
         let pair = ScalarType::Struct(vec![Field::new("l", list, true)]);
         check(&[pair, ScalarType::Int64], &[vec![pairs, column::from_i64(vec![1, 1, 1, 1], None)]]);

@@ -61,7 +61,7 @@ impl Slots {
 
     fn clear(&mut self, groups: usize) {
         if self.slots.len() > FIRST_SLOTS && self.slots.len() > groups.max(FIRST_SLOTS) * SLACK {
-            *self = Slots::new((groups * 4).next_power_of_two().max(FIRST_SLOTS));
+            *self = Slots::new((groups * 8).next_power_of_two().max(FIRST_SLOTS));
         } else {
             self.slots.fill([0; 2]);
         }

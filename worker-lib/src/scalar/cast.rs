@@ -41,7 +41,7 @@ macro_rules! integers {
                     Wide::Unsigned(x) => <$ty>::try_from(x).ok(),
                     Wide::Float(x) => {
                         let x = x.trunc();
-                        if x >= LOWEST && x < ABOVE { Some(x as $ty) } else { None }
+                        if (LOWEST..ABOVE).contains(&x) { Some(x as $ty) } else { None }
                     }
                     Wide::Single(x) => Self::narrow(Wide::Float(f64::from(x))),
                 }

@@ -7,13 +7,13 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 
 /// Rows of ten seconds of event time.
-pub const ROWS_PER_WINDOW: usize = 1 << 20;
-pub const WINDOW: i64 = 10_000_000_000;
+pub(crate) const ROWS_PER_WINDOW: usize = 1 << 20;
+pub(crate) const WINDOW: i64 = 10_000_000_000;
 /// How far a row may come after a later one.
-pub const DISORDER: i64 = WINDOW / 100;
+pub(crate) const DISORDER: i64 = WINDOW / 100;
 
 /// `(auction, price, channel, dt, bidder)`
-pub fn schema() -> SchemaRef {
+pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("auction", DataType::Int64, false),
         Field::new("price", DataType::Int64, false),
@@ -24,10 +24,10 @@ pub fn schema() -> SchemaRef {
 }
 
 /// A small generator (SplitMix64): the data must not change with a library's version.
-pub struct Random(pub u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -36,12 +36,12 @@ impl Random {
     }
 
     fn below(&mut self, limit: u64) -> i64 {
-        ((u128::from(self.next()) * u128::from(limit)) >> 64) as i64
+        ((u128::from(self.word()) * u128::from(limit)) >> 64) as i64
     }
 }
 
 /// `rows` rows in batches of `batch_rows`, with `keys` distinct auctions and as many channels.
-pub fn bids(rows: usize, batch_rows: usize, keys: u64) -> Vec<RecordBatch> {
+pub(crate) fn bids(rows: usize, batch_rows: usize, keys: u64) -> Vec<RecordBatch> {
     let mut random = Random(42);
     let step = WINDOW / ROWS_PER_WINDOW as i64;
     let mut batches = Vec::new();

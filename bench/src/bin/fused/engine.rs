@@ -11,14 +11,14 @@ use datafusion::prelude::SessionConfig;
 use tokio::runtime::Runtime;
 
 /// A query, ready to run.
-pub struct Query {
+pub(crate) struct Query {
     runtime: Runtime,
     session: SessionContext,
     sql: &'static str,
 }
 
 impl Query {
-    pub fn new(sql: &'static str, batches: &[RecordBatch], batch_rows: usize) -> anyhow::Result<Query> {
+    pub(crate) fn new(sql: &'static str, batches: &[RecordBatch], batch_rows: usize) -> anyhow::Result<Query> {
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(batch_rows);
         let session = SessionContext::new_with_config(config);
         let table = MemTable::try_new(batches[0].schema(), vec![batches.to_vec()])?;
@@ -33,7 +33,7 @@ impl Query {
     }
 
     /// Runs it; the time and the number of result rows.
-    pub fn run(&self) -> anyhow::Result<(Duration, usize)> {
+    pub(crate) fn run(&self) -> anyhow::Result<(Duration, usize)> {
         let plan = self.plan()?;
         let start = Instant::now();
         let rows = self.runtime.block_on(async {

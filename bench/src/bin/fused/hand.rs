@@ -13,7 +13,7 @@ use worker_lib::Batch;
 use crate::data::WINDOW;
 
 #[derive(Default)]
-pub struct FastHasher(u64);
+pub(crate) struct FastHasher(u64);
 
 impl FastHasher {
     #[inline]
@@ -57,7 +57,7 @@ impl Hasher for FastHasher {
 
 type Map<K> = HashMap<K, (i64, i64), BuildHasherDefault<FastHasher>>;
 
-pub fn project(batch: &Batch) -> Batch {
+pub(crate) fn project(batch: &Batch) -> Batch {
     let auction = batch.columns[0].as_primitive::<Int64Type>().values();
     let price = batch.columns[1].as_primitive::<Int64Type>().values();
     let bidder = batch.columns[4].as_primitive::<Int64Type>().values();
@@ -92,13 +92,13 @@ pub fn project(batch: &Batch) -> Batch {
 
 /// Totals by an integer key.
 #[derive(Default)]
-pub struct ByAuction {
+pub(crate) struct ByAuction {
     windows: BTreeMap<i64, Map<i64>>,
 }
 
 /// Totals by a text key.
 #[derive(Default)]
-pub struct ByChannel {
+pub(crate) struct ByChannel {
     windows: BTreeMap<i64, Map<String>>,
 }
 
@@ -117,7 +117,7 @@ fn runs(batch: &Batch, mut update: impl FnMut(i64, std::ops::Range<usize>)) {
 }
 
 impl ByAuction {
-    pub fn on_batch(&mut self, batch: &Batch) {
+    pub(crate) fn on_batch(&mut self, batch: &Batch) {
         let keys = batch.columns[0].as_primitive::<Int64Type>().values();
         let prices = batch.columns[1].as_primitive::<Int64Type>().values();
         runs(batch, |window, rows| {
@@ -130,7 +130,7 @@ impl ByAuction {
         });
     }
 
-    pub fn on_watermark(&mut self, watermark: i64, emit: &mut dyn FnMut(Batch)) {
+    pub(crate) fn on_watermark(&mut self, watermark: i64, emit: &mut dyn FnMut(Batch)) {
         while let Some(entry) = self.windows.first_entry().filter(|entry| entry.key() + WINDOW <= watermark) {
             let (start, map) = entry.remove_entry();
             let keys = Arc::new(Int64Array::from_iter_values(map.keys().copied()));
@@ -140,7 +140,7 @@ impl ByAuction {
 }
 
 impl ByChannel {
-    pub fn on_batch(&mut self, batch: &Batch) {
+    pub(crate) fn on_batch(&mut self, batch: &Batch) {
         let keys = batch.columns[2].as_string::<i32>();
         let prices = batch.columns[1].as_primitive::<Int64Type>().values();
         runs(batch, |window, rows| {
@@ -157,7 +157,7 @@ impl ByChannel {
         });
     }
 
-    pub fn on_watermark(&mut self, watermark: i64, emit: &mut dyn FnMut(Batch)) {
+    pub(crate) fn on_watermark(&mut self, watermark: i64, emit: &mut dyn FnMut(Batch)) {
         while let Some(entry) = self.windows.first_entry().filter(|entry| entry.key() + WINDOW <= watermark) {
             let (start, map) = entry.remove_entry();
             let keys = Arc::new(StringArray::from_iter_values(map.keys()));

@@ -10,13 +10,13 @@ use worker_lib::{Batch, TaskError};
 use crate::data::WINDOW;
 
 /// What a stage does with a batch and a watermark.
-pub trait Step {
+pub(crate) trait Step {
     fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError>;
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError>;
 }
 
 /// `SELECT auction, bidder, price * 2, price * 0.908, price + bidder, auction % 100 = 7 WHERE price > 4000`
-pub struct Project;
+pub(crate) struct Project;
 
 impl Step for Project {
     fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
@@ -54,18 +54,18 @@ struct TotalsState {
 }
 
 /// `SELECT key, count(*), sum(price) GROUP BY tumble(interval '10 seconds'), key`
-pub struct Totals {
+pub(crate) struct Totals {
     key: usize,
     tumble: Tumble,
     states: States<TotalsState>,
 }
 
 impl Totals {
-    pub fn by_auction() -> Self {
+    pub(crate) fn by_auction() -> Self {
         Totals { key: 0, tumble: Tumble::new(WINDOW, &[ScalarType::Int64]), states: States::new() }
     }
 
-    pub fn by_channel() -> Self {
+    pub(crate) fn by_channel() -> Self {
         Totals { key: 2, tumble: Tumble::new(WINDOW, &[ScalarType::Utf8]), states: States::new() }
     }
 }

@@ -358,10 +358,12 @@ impl Scope<'_> {
                 return Ok(native);
             }
         }
-        if !kernels::is_known(name) {
-            return self.unsupported(format!("the function {name}"));
+        // A function and its aliases are one kernel, which may be known by any of the names.
+        let names = std::iter::once(name).chain(call.func.aliases().iter().map(String::as_str));
+        match names.into_iter().find(|name| kernels::is_known(name)) {
+            Some(name) => Ok(kernel(name, args, ty)),
+            None => self.unsupported(format!("the function {name}")),
         }
-        Ok(kernel(name, args, ty))
     }
 
     /// `get_field(base, 'a', 'b')`.
@@ -434,7 +436,11 @@ fn shift_time(op: BinaryOp, left: &Expr, right: &Expr) -> Option<Expr> {
     let nanos = i64::from(days).checked_mul(86_400_000_000_000)?.checked_add(nanos)?;
     let nanos = if op == BinaryOp::Subtract { nanos.checked_neg()? } else { nanos };
     let (ty, nullable) = (time.ty.clone(), time.nullable);
-    Some(Expr { kind: ExprKind::Native { function: NativeFn::AddNanos(nanos), args: vec![time.clone()] }, ty, nullable })
+    Some(Expr {
+        kind: ExprKind::Native { function: NativeFn::AddNanos(nanos), args: vec![time.clone()] },
+        ty,
+        nullable,
+    })
 }
 
 /// A pattern that is a test for equality, a prefix, a suffix or a part.

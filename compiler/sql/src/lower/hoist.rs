@@ -25,6 +25,9 @@ pub(super) struct Hoist {
     moved: Vec<Moved>,
 }
 
+/// Columns that one `Compute` makes, and the calls whose value they hold for every row.
+pub(super) type Level = (Vec<KernelColumn>, Vec<(Expr, usize)>);
+
 struct Moved {
     name: String,
     call: Expr,
@@ -170,7 +173,7 @@ impl Hoist {
 
     /// The computed columns, level by level, each with the calls whose value they hold for every row; `exprs` are
     /// renumbered to them.
-    pub(super) fn finish(self, exprs: Vec<&mut Expr>) -> Vec<(Vec<KernelColumn>, Vec<(Expr, usize)>)> {
+    pub(super) fn finish(self, exprs: Vec<&mut Expr>) -> Vec<Level> {
         let mut order: Vec<usize> = (0..self.moved.len()).collect();
         order.sort_by_key(|&index| (self.moved[index].level, index));
         let mut place = vec![0; order.len()];
@@ -181,7 +184,7 @@ impl Hoist {
         for expr in exprs {
             expr.remap_columns(&renumber);
         }
-        let mut levels: Vec<(Vec<KernelColumn>, Vec<(Expr, usize)>)> = Vec::new();
+        let mut levels: Vec<Level> = Vec::new();
         for (position, &index) in order.iter().enumerate() {
             let moved = &self.moved[index];
             let mut call = moved.call.clone();

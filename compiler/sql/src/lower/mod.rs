@@ -187,15 +187,13 @@ impl Lowerer<'_> {
                 }
                 self.union_of(inputs, &union.schema)
             }
-            LogicalPlan::Extension(extension) => {
-                match extension.node.as_any().downcast_ref::<TumbleNode>() {
-                    Some(node) => {
-                        let input = self.plan(&node.input)?;
-                        self.tumble(input, node)
-                    }
-                    None => self.unsupported(extension.node.name()),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<TumbleNode>() {
+                Some(node) => {
+                    let input = self.plan(&node.input)?;
+                    self.tumble(input, node)
                 }
-            }
+                None => self.unsupported(extension.node.name()),
+            },
             LogicalPlan::Aggregate(_) => self.unsupported("GROUP BY without a time window"),
             LogicalPlan::Distinct(_) => self.unsupported("DISTINCT"),
             LogicalPlan::Sort(_) => self.unsupported("ORDER BY"),
@@ -316,7 +314,13 @@ impl Lowerer<'_> {
         let relation = self.computed(input, &mut exprs, &note);
         let expr = exprs.pop().expect("one watermark");
         let schema = self.schema(relation.node).clone();
-        let node = Node { op: Op::Watermark { expr }, inputs: vec![relation.node], schema, event_time: Some(event_time), note };
+        let node = Node {
+            op: Op::Watermark { expr },
+            inputs: vec![relation.node],
+            schema,
+            event_time: Some(event_time),
+            note,
+        };
         Ok(Relation { node: self.add(node), ..relation })
     }
 
@@ -365,7 +369,13 @@ impl Lowerer<'_> {
     }
 
     /// Inputs of unions and sinks have exactly the wanted columns: nobody else may ask them for more.
-    fn project_unshared(&mut self, input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> NodeId {
+    fn project_unshared(
+        &mut self,
+        input: NodeId,
+        columns: Vec<Column>,
+        event_time: Option<usize>,
+        note: String,
+    ) -> NodeId {
         let node = project_node(input, columns, event_time, note);
         self.plan.push(node)
     }
@@ -411,7 +421,8 @@ impl Lowerer<'_> {
 
     /// Conditions that run in the loop go first, so that kernels see fewer rows.
     fn filter(&mut self, input: Relation, names: &DFSchema, predicate: &DfExpr) -> Result2<Relation> {
-        let (mut first, mut rest): (Vec<(Expr, &DfExpr)>, Vec<(Expr, &DfExpr)>) = (vec![], vec![]);
+        let mut first: Vec<(Expr, &DfExpr)> = Vec::new();
+        let mut rest: Vec<(Expr, &DfExpr)> = Vec::new();
         {
             let scope = self.scope(&input, names);
             for part in split_conjunction(predicate) {
@@ -507,7 +518,8 @@ impl Lowerer<'_> {
         }
         let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), &note);
         let schema = self.schema(relation.node);
-        let event_time = relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
+        let event_time =
+            relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
         let (keys, aggregates) = self.named(parts, node)?;
         let window = WINDOW.to_owned();
         let groups = keys.len();
@@ -551,14 +563,17 @@ impl Lowerer<'_> {
             return self.unsupported(format!("ORDER BY in {name}(...)"));
         }
         let filter = params.filter.as_ref().map(|filter| scope.boolean(filter)).transpose()?;
-        let [argument] = params.args.as_slice() else { return self.unsupported(format!("{name} of several arguments")) };
+        let [argument] = params.args.as_slice() else {
+            return self.unsupported(format!("{name} of several arguments"));
+        };
         let counts_rows = name == "count"
             && !params.distinct
             && matches!(argument, DfExpr::Literal(value, _) if !matches!(value, ScalarValue::Null) && !value.is_null());
         let arg = if counts_rows { None } else { Some(scope.lower(argument)?) };
         let ty = scope.type_of(expr)?;
         let arg_ty = arg.as_ref().map(|arg| arg.ty.clone());
-        let wrong = || self.unsupported(format!("{name} of {}", arg_ty.as_ref().map_or("*".to_owned(), ToString::to_string)));
+        let wrong =
+            || self.unsupported(format!("{name} of {}", arg_ty.as_ref().map_or("*".to_owned(), ToString::to_string)));
         let (function, distinct) = match name.as_str() {
             "count" => (AggregateFn::Count, params.distinct),
             "sum" if !params.distinct => (AggregateFn::Sum, false),
@@ -632,6 +647,8 @@ fn holds_map(ty: &ScalarType) -> bool {
 /// A name for the generated code: what is read, or what is called.
 fn short_name(expr: &DfExpr) -> String {
     match expr {
+        // DataFusion gives aggregates the names of its own plan.
+        DfExpr::Alias(alias) if matches!(*alias.expr, DfExpr::AggregateFunction(_)) => short_name(&alias.expr),
         DfExpr::Alias(alias) => alias.name.clone(),
         DfExpr::Column(column) => column.name.clone(),
         DfExpr::Cast(cast) => short_name(&cast.expr),

@@ -110,3 +110,16 @@ fn plan(sql: &str) -> String {
 fn messages(errors: &[Diagnostic]) -> String {
     errors.iter().map(|error| format!("{error}\n")).collect()
 }
+
+/// Compares with the text beside this file; `UPDATE_EXPECT=1` writes it anew.
+fn golden(file: &str, expected: &str, actual: &str) {
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests").join(file);
+        std::fs::write(path, actual).unwrap();
+        return;
+    }
+    for (n, (expected, actual)) in expected.lines().zip(actual.lines()).enumerate() {
+        assert_eq!(expected, actual, "{file}:{}", n + 1);
+    }
+    assert_eq!(expected.lines().count(), actual.lines().count(), "{file}");
+}

@@ -1,0 +1,2 @@
+INSERT INTO results
+SELECT auction, bidder, price, channel, url, dt FROM bids;

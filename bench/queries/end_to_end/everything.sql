@@ -1,0 +1,2 @@
+INSERT INTO results
+SELECT person, auction, bid FROM nexmark;

@@ -1,0 +1,2 @@
+INSERT INTO results
+SELECT auction, price FROM bids WHERE auction % 123 = 0;

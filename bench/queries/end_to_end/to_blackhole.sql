@@ -1,0 +1,1 @@
+CREATE TABLE results WITH (connector = 'blackhole', type = 'sink');

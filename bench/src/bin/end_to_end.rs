@@ -1,0 +1,448 @@
+//! Whole pipelines on one core: rows per second and per second of CPU time, beside reading the same columns without
+//! doing anything.
+//!
+//! ```text
+//! cargo build --release -p cli && cargo run --release -p bench --bin end_to_end -- [BIDS [DIRECTORY]]
+//! ```
+//!
+//! Bids come from a Parquet file (20 million, written first, by a pipeline), from the generator itself (`nexmark`), and
+//! from a file of JSON lines. A query is `SOURCE.sql` + `SINK.sql` + `QUERY.sql` of `queries/end_to_end`, compiled as
+//! `streamwright build` does it, and its binary runs alone (`run --threads 1`). Baselines:
+//!
+//! - Parquet: the Arrow reader in a plain loop, with the columns that the query needs;
+//! - the generator: a pipeline that only takes those fields;
+//! - JSON lines: serde_json in a loop, into a struct of those fields, strings borrowed. It is the fastest parser among
+//!   the dependencies of the workspace; there are faster ones outside, which use SIMD instructions.
+//!
+//! Everything that is measured is a process of its own, pinned to the same core, baselines too (this program started
+//! again): so wall and CPU time contain the same things, the start of the process among them. Figures are medians of
+//! [`RUNS`] runs, with the files in the page cache. A run that did not read all rows, or dropped some, is an error.
+//!
+//! In a given DIRECTORY the data and the binaries stay for the next time.
+
+use std::error::Error;
+use std::fs::{self, File, Permissions};
+use std::hint::black_box;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+use artifacts::Store;
+use compiler_driver::{CompileOptions, CompileRequest};
+use compiler_service::{BuildOptions, Bundle};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::Deserialize;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const RUNS: usize = 3;
+const BIDS: u64 = 20_000_000;
+const JSON_BIDS: u64 = 2_000_000;
+const BASELINE_BATCH_ROWS: usize = 8_192;
+
+/// First arguments with which this program starts itself.
+const READ_PARQUET: &str = "read-parquet";
+const READ_JSON: &str = "read-json";
+
+/// A query over `bids` and the columns that it needs.
+struct Query {
+    name: &'static str,
+    sql: &'static str,
+    columns: &'static [&'static str],
+}
+
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../../queries/end_to_end/", $name, ".sql"))
+    };
+}
+
+const QUERIES: [Query; 4] = [
+    Query { name: "q0: four columns", sql: sql!("q0"), columns: &["auction", "bidder", "price", "dt"] },
+    Query { name: "q1: price converted", sql: sql!("q1"), columns: &["auction", "bidder", "price", "dt"] },
+    Query { name: "q2: one auction in 123", sql: sql!("q2"), columns: &["auction", "price"] },
+    TUMBLE,
+];
+
+const TUMBLE: Query =
+    Query { name: "tumble 10 s by auction", sql: sql!("tumble"), columns: &["auction", "price", "dt"] };
+
+fn main() -> Outcome<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some(READ_PARQUET) => return read_parquet(&args[1..]),
+        Some(READ_JSON) => return read_json(&args[1..]),
+        _ => {}
+    }
+    let bids = args.first().map_or(Ok(BIDS), |bids| bids.replace('_', "").parse())?;
+    let temporary = tempfile::tempdir()?;
+    let directory = args.get(1).map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    fs::create_dir_all(&directory)?;
+    let bench = Bench::new(std::path::absolute(directory)?)?;
+    println!(
+        "one core, {} rows a batch in pipelines, medians of {RUNS}",
+        worker_lib::runtime::Limits::DEFAULT_BATCH_ROWS
+    );
+    bench.parquet(bids)?;
+    bench.nexmark(bids)?;
+    bench.json(bids.min(JSON_BIDS))
+}
+
+/// Events among which there are that many bids: in each 50, the last 46.
+fn events_of(bids: u64) -> u64 {
+    bids / 46 * 50 + if bids.is_multiple_of(46) { 0 } else { 4 + bids % 46 }
+}
+
+struct Bench {
+    directory: PathBuf,
+    options: BuildOptions,
+    runtime: tokio::runtime::Runtime,
+    core: Core,
+}
+
+/// A pipeline that is ready to run.
+struct Pipeline {
+    binary: PathBuf,
+    plan: PathBuf,
+    /// Stages that read a source.
+    sources: Vec<u64>,
+}
+
+impl Bench {
+    fn new(directory: PathBuf) -> Outcome<Bench> {
+        let store = Store::open(&directory.join("artifacts").to_string_lossy())?;
+        let options = BuildOptions::new(Bundle::find(None)?, store, directory.join("build"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Bench { directory, options, runtime, core: Core::choose()? })
+    }
+
+    fn parquet(&self, bids: u64) -> Outcome<()> {
+        let file = self.file(bids, "parquet", sql!("to_parquet"))?;
+        let size = fs::metadata(&file)?.len();
+        title(&format!("Parquet file of {bids} bids ({:.0} MB) to blackhole", size as f64 / 1e6), "plain reading");
+        let source = with_path(sql!("parquet"), "$IN", &file);
+        let mut baselines = Baselines::default();
+        for query in &QUERIES {
+            let baseline = baselines.of(query.columns, || {
+                let mut arguments = vec![READ_PARQUET.to_owned(), file.to_string_lossy().into_owned()];
+                arguments.extend(query.columns.iter().map(|column| (*column).to_owned()));
+                self.baseline(&arguments, bids)
+            })?;
+            let sql = [source.as_str(), sql!("to_blackhole"), query.sql].concat();
+            self.pipeline(&sql)?.measure(self, bids)?.print(query.name, bids, Some(&baseline));
+        }
+        baselines.print(bids);
+        Ok(())
+    }
+
+    /// Rows are events here, whether the query takes them or not.
+    fn nexmark(&self, bids: u64) -> Outcome<()> {
+        let events = events_of(bids);
+        title(&format!("nexmark, {events} events, to blackhole"), "source alone");
+        let source = sql!("nexmark").replace("$EVENTS", &events.to_string());
+        let to_blackhole = |query: &str| -> Outcome<Cost> {
+            self.pipeline(&[source.as_str(), sql!("to_blackhole"), query].concat())?.measure(self, events)
+        };
+        to_blackhole(sql!("everything"))?.print("all fields", events, None);
+        let mut baselines = Baselines::default();
+        for query in &QUERIES {
+            let baseline = baselines.of(query.columns, || {
+                to_blackhole(&format!("INSERT INTO results SELECT {} FROM bids;\n", query.columns.join(", ")))
+            })?;
+            to_blackhole(query.sql)?.print(query.name, events, Some(&baseline));
+        }
+        baselines.print(events);
+        Ok(())
+    }
+
+    fn json(&self, bids: u64) -> Outcome<()> {
+        let file = self.file(bids, "json", sql!("to_json"))?;
+        let megabytes = fs::metadata(&file)?.len() as f64 / 1e6;
+        title(&format!("JSON lines, {bids} bids ({megabytes:.0} MB), to a JSON file"), "serde_json loop");
+        let baseline = self.baseline(&[READ_JSON.to_owned(), file.to_string_lossy().into_owned()], bids)?;
+        let source = with_path(sql!("json"), "$IN", &file);
+        let sink = with_path(sql!("to_json"), "$OUT", &self.directory.join("totals.json"));
+        let cost = self.pipeline(&[source.as_str(), sink.as_str(), TUMBLE.sql].concat())?.measure(self, bids)?;
+        cost.print(TUMBLE.name, bids, Some(&baseline));
+        baseline.print("  serde_json, the same fields", bids, None);
+        for (what, cost) in [(TUMBLE.name, &cost), ("  serde_json", &baseline)] {
+            println!("{what:<34} {:>6.0} MB/s, {:.0} MB per CPU-second", megabytes / cost.wall, megabytes / cost.cpu);
+        }
+        Ok(())
+    }
+
+    /// A file of that many bids. It has its name only when it is complete, so one that is there is good.
+    fn file(&self, bids: u64, format: &str, sink: &str) -> Outcome<PathBuf> {
+        let file = self.directory.join(format!("bids-{bids}.{format}"));
+        if file.exists() {
+            return Ok(file);
+        }
+        let partial = self.directory.join(format!("partial-{bids}.{format}"));
+        let events = events_of(bids);
+        let source = sql!("nexmark").replace("$EVENTS", &events.to_string());
+        let sink = with_path(sink, "$OUT", &partial);
+        let cost = self
+            .pipeline(&[source.as_str(), sink.as_str(), sql!("all_bids")].concat())?
+            .measure_runs(self, events, 1)?;
+        fs::rename(&partial, &file)?;
+        title(&format!("nexmark, {events} events, to a {format} file (one run)"), "");
+        cost.print("all columns of bids", events, None);
+        Ok(file)
+    }
+
+    fn pipeline(&self, sql: &str) -> Outcome<Pipeline> {
+        let request = CompileRequest::new(sql, CompileOptions::default());
+        let compiled = compiler_driver::compile(&request)
+            .map_err(|found| compiler_driver::render(&found, "query.sql", sql, false))?;
+        let built = self.runtime.block_on(compiler_service::build(&compiled, &self.options))?;
+        let binary = self.directory.join(format!("pipeline-{}", built.binary.digest));
+        self.options.store.fetch(&built.binary.digest, &binary)?;
+        fs::set_permissions(&binary, Permissions::from_mode(0o755))?;
+        let plan = self.directory.join("plan.json");
+        fs::write(&plan, serde_json::to_vec(&compiled.plan)?)?;
+        let stages = compiled.plan.stages.iter().filter(|stage| stage.source.is_some());
+        Ok(Pipeline { binary, plan, sources: stages.map(|stage| stage.id as u64).collect() })
+    }
+
+    /// Runs this program with these arguments; it prints the rows that it has read.
+    fn baseline(&self, arguments: &[String], rows: u64) -> Outcome<Cost> {
+        let exe = std::env::current_exe()?;
+        Cost::median(RUNS, || {
+            let (cost, output) = self.core.run(Command::new(&exe).args(arguments))?;
+            let read: u64 = output.trim().parse()?;
+            if read == rows { Ok(cost) } else { Err(format!("the baseline has read {read} rows of {rows}").into()) }
+        })
+    }
+}
+
+/// A table's text with its path, as a string literal has it.
+fn with_path(sql: &str, placeholder: &str, path: &Path) -> String {
+    sql.replace(placeholder, &path.to_string_lossy().replace('\'', "''"))
+}
+
+impl Pipeline {
+    fn measure(&self, bench: &Bench, rows: u64) -> Outcome<Cost> {
+        self.measure_runs(bench, rows, RUNS)
+    }
+
+    fn measure_runs(&self, bench: &Bench, rows: u64, runs: usize) -> Outcome<Cost> {
+        let cost = Cost::median(runs, || {
+            let mut command = Command::new(&self.binary);
+            command.args(["run", "--report", "--threads", "1", "--plan"]).arg(&self.plan);
+            let (cost, output) = bench.core.run(&mut command)?;
+            self.check(&output, rows)?;
+            Ok(cost)
+        });
+        fs::remove_file(&self.binary)?;
+        cost
+    }
+
+    /// All rows have been read, and none was left out.
+    fn check(&self, output: &str, rows: u64) -> Outcome<()> {
+        let report = output.lines().rev().find(|line| line.starts_with('{')).ok_or("the pipeline gave no report")?;
+        let report: Report = serde_json::from_str(report)?;
+        let sources = report.tasks.iter().filter(|task| self.sources.contains(&task.stage));
+        let read: u64 = sources.map(|task| task.rows_in).sum();
+        if read != rows {
+            return Err(format!("the pipeline has read {read} rows of {rows}").into());
+        }
+        let dropped: u64 = report.tasks.iter().map(|task| task.late_rows + task.bad_rows).sum();
+        match dropped {
+            0 => Ok(()),
+            _ => Err(format!("the pipeline has dropped {dropped} rows").into()),
+        }
+    }
+}
+
+/// What `run --report` says last.
+#[derive(Deserialize)]
+struct Report {
+    tasks: Vec<TaskReport>,
+}
+
+#[derive(Deserialize)]
+struct TaskReport {
+    stage: u64,
+    rows_in: u64,
+    late_rows: u64,
+    bad_rows: u64,
+}
+
+/// Seconds that a process took.
+#[derive(Clone, Copy)]
+struct Cost {
+    wall: f64,
+    cpu: f64,
+}
+
+impl Cost {
+    fn median(runs: usize, mut run: impl FnMut() -> Outcome<Cost>) -> Outcome<Cost> {
+        let costs = (0..runs).map(|_| run()).collect::<Outcome<Vec<Cost>>>()?;
+        let of = |part: fn(&Cost) -> f64| {
+            let mut all: Vec<f64> = costs.iter().map(part).collect();
+            all.sort_by(f64::total_cmp);
+            all[all.len() / 2]
+        };
+        Ok(Cost { wall: of(|cost| cost.wall), cpu: of(|cost| cost.cpu) })
+    }
+
+    /// The ratio is of rows per CPU-second.
+    fn print(&self, name: &str, rows: u64, baseline: Option<&Cost>) {
+        let millions = rows as f64 / 1e6;
+        let ratio = baseline.map_or("-".to_owned(), |baseline| format!("{:.2}", baseline.cpu / self.cpu));
+        println!(
+            "{name:<34} {:>8.2} {:>8.2} {:>10.2} {:>12.2} {ratio:>16}",
+            self.wall,
+            self.cpu,
+            millions / self.wall,
+            millions / self.cpu,
+        );
+    }
+}
+
+fn title(what: &str, baseline: &str) {
+    println!("\n{what}");
+    let of = if baseline.is_empty() { String::new() } else { format!("of {baseline}") };
+    println!("{:<34} {:>8} {:>8} {:>10} {:>12} {of:>16}", "", "wall s", "CPU s", "M rows/s", "M rows/CPU-s");
+}
+
+/// Baselines that have been measured, by their columns.
+#[derive(Default)]
+struct Baselines(Vec<(&'static [&'static str], Cost)>);
+
+impl Baselines {
+    fn of(&mut self, columns: &'static [&'static str], measure: impl FnOnce() -> Outcome<Cost>) -> Outcome<Cost> {
+        if let Some((_, cost)) = self.0.iter().find(|(known, _)| *known == columns) {
+            return Ok(*cost);
+        }
+        let cost = measure()?;
+        self.0.push((columns, cost));
+        Ok(cost)
+    }
+
+    fn print(&self, rows: u64) {
+        for (columns, cost) in &self.0 {
+            cost.print(&format!("  only {}", columns.join(", ")), rows, None);
+        }
+    }
+}
+
+/// The core on which everything runs.
+struct Core {
+    #[cfg(target_os = "linux")]
+    set: libc::cpu_set_t,
+}
+
+impl Core {
+    /// The last one that this process may use: the first ones have more of the system's own work.
+    #[cfg(target_os = "linux")]
+    fn choose() -> io::Result<Core> {
+        let size = size_of::<libc::cpu_set_t>();
+        // SAFETY: a set of cores is bits, for which zero is a value; each call gets a whole set and its size.
+        unsafe {
+            let mut allowed: libc::cpu_set_t = std::mem::zeroed();
+            if libc::sched_getaffinity(0, size, &raw mut allowed) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let last = (0..8 * size).rev().find(|core| libc::CPU_ISSET(*core, &allowed)).unwrap_or(0);
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::CPU_SET(last, &mut set);
+            Ok(Core { set })
+        }
+    }
+
+    /// No way to pin a process is known here.
+    #[cfg(not(target_os = "linux"))]
+    fn choose() -> io::Result<Core> {
+        Ok(Core {})
+    }
+
+    #[cfg(target_os = "linux")]
+    fn pin(&self, command: &mut Command) {
+        use std::os::unix::process::CommandExt as _;
+        let set = self.set;
+        let pin = move || {
+            // SAFETY: the set is a copy of its own, and lives through the call.
+            let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
+            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        };
+        // SAFETY: between fork and exec there is one system call, and no allocation.
+        unsafe { command.pre_exec(pin) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn pin(&self, _command: &mut Command) {}
+
+    /// Runs a command to its end; what it cost, and its standard error.
+    fn run(&self, command: &mut Command) -> Outcome<(Cost, String)> {
+        self.pin(command);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let begun = Instant::now();
+        let mut child = command.spawn()?;
+        let mut output = String::new();
+        if let Some(mut errors) = child.stderr.take() {
+            errors.read_to_string(&mut output)?;
+        }
+        let (status, cpu) = wait(child.id())?;
+        let wall = begun.elapsed().as_secs_f64();
+        if !status.success() {
+            return Err(format!("{command:?}: {status}\n{output}").into());
+        }
+        Ok((Cost { wall, cpu }, output))
+    }
+}
+
+/// Waits for a child, as `Child::wait` does, and also says how many seconds of CPU time it has used.
+fn wait(child: u32) -> io::Result<(ExitStatus, f64)> {
+    let child = child as libc::pid_t;
+    let mut status = 0;
+    // SAFETY: `rusage` is numbers only, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both places are ours, and nobody else has waited for the child, so the number is still its own.
+    let waited = unsafe { libc::wait4(child, &raw mut status, 0, &raw mut usage) };
+    if waited != child {
+        return Err(io::Error::last_os_error());
+    }
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    Ok((ExitStatus::from_raw(status), seconds(usage.ru_utime) + seconds(usage.ru_stime)))
+}
+
+/// Baseline: `FILE COLUMN...`. Every batch is decoded and dropped.
+fn read_parquet(arguments: &[String]) -> Outcome<()> {
+    let (file, columns) = arguments.split_first().ok_or("no file")?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file)?)?;
+    let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+    let mut rows = 0;
+    for batch in builder.with_projection(columns).with_batch_size(BASELINE_BATCH_ROWS).build()? {
+        rows += black_box(batch?).num_rows();
+    }
+    eprintln!("{rows}");
+    Ok(())
+}
+
+/// The fields of a line that [`TUMBLE`] needs; the time as its text.
+#[derive(Deserialize)]
+struct Bid<'a> {
+    auction: i64,
+    price: i64,
+    dt: &'a str,
+}
+
+/// Baseline: `FILE`. Every line is parsed and dropped.
+fn read_json(arguments: &[String]) -> Outcome<()> {
+    let [file] = arguments else { return Err("one file, please".into()) };
+    let mut file = BufReader::with_capacity(1 << 20, File::open(file)?);
+    let (mut line, mut rows) = (Vec::new(), 0_u64);
+    while file.read_until(b'\n', &mut line)? > 0 {
+        let bid: Bid<'_> = serde_json::from_slice(&line)?;
+        black_box((bid.auction, bid.price, bid.dt));
+        rows += 1;
+        line.clear();
+    }
+    eprintln!("{rows}");
+    Ok(())
+}

@@ -1,0 +1,7 @@
+CREATE TABLE pairs (
+  id INT NOT NULL,
+  a BIGINT,
+  b BIGINT
+) WITH (connector = 'single_file', path = 'pairs.jsonl', format = 'json', type = 'source');
+
+SELECT id, a / b AS quotient, a % b AS remainder FROM pairs;

@@ -1,0 +1,16 @@
+CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  customer TEXT,
+  amount DOUBLE,
+  quantity INT,
+  note TEXT,
+  tags TEXT[],
+  place STRUCT<city TEXT, zip INT>,
+  at TIMESTAMP NOT NULL,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+CREATE TABLE t (a BIGINT);
+INSERT INTO t SELECT id FROM orders;
+INSERT INTO t SELECT id + 1 FROM orders;
+SELECT a FROM t;

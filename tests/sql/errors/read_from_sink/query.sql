@@ -1,0 +1,3 @@
+CREATE TABLE totals (id BIGINT, total BIGINT) WITH (connector = 'single_file', path = '$OUT/totals.json', format = 'json', type = 'sink');
+
+SELECT * FROM totals;

@@ -1,0 +1,2 @@
+SELECT CAST(id AS BIGINT) AS id, kind AS name FROM events WHERE n > 4;
+SELECT n AS id, upper(kind) AS name FROM events WHERE n <= 4;
