@@ -5,7 +5,6 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-env-changed=CARGO_ENCODED_RUSTFLAGS");
     let env = |name: &str| std::env::var(name).unwrap_or_default();
     let output = Command::new(env("RUSTC")).arg("-vV").output().expect("cargo sets RUSTC to a compiler");
     let version = String::from_utf8_lossy(&output.stdout).trim().replace('\n', "\x1f");
