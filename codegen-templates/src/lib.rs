@@ -12,25 +12,35 @@
 /// `src/main.rs` of a pipeline without stages.
 pub const MAIN: &str = include_str!("../skeleton/src/main.rs");
 
-/// The crate and the `static` that serve a connector's name. Names that are not here follow the rule: connector
-/// `name` is `connectors_name::NAME`.
-pub const CONNECTORS: &[(&str, &str, &str)] =
-    &[("filesystem", "connectors_filesystem", "FILESYSTEM"), ("single_file", "connectors_filesystem", "SINGLE_FILE")];
+/// The crates of connectors that do not follow the rule that connector `name` is in `connectors_name`.
+pub const CONNECTORS: &[(&str, &str)] = &[("single_file", "connectors_filesystem")];
+
+/// Which half of a connector is meant. Each half is an item of its own, so that a pipeline links only what it uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Half {
+    Source,
+    Sink,
+}
 
 /// Where a connector's definition is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorPath {
     /// As Rust names it: `connectors_nexmark`.
     pub crate_name: String,
-    /// `NEXMARK`
+    /// `NEXMARK_SOURCE`
     pub item: String,
 }
 
-/// Where the definition of the connector of that name is.
-pub fn connector_path(name: &str) -> ConnectorPath {
-    match CONNECTORS.iter().find(|(connector, ..)| *connector == name) {
-        Some((_, crate_name, item)) => ConnectorPath { crate_name: (*crate_name).to_owned(), item: (*item).to_owned() },
-        None => ConnectorPath { crate_name: format!("connectors_{name}"), item: name.to_ascii_uppercase() },
+/// Where the definition of that half of the connector of that name is.
+pub fn connector_path(name: &str, half: Half) -> ConnectorPath {
+    let exception = CONNECTORS.iter().find(|(connector, _)| *connector == name);
+    let suffix = match half {
+        Half::Source => "SOURCE",
+        Half::Sink => "SINK",
+    };
+    ConnectorPath {
+        crate_name: exception.map_or_else(|| format!("connectors_{name}"), |(_, crate_name)| (*crate_name).to_owned()),
+        item: format!("{}_{suffix}", name.to_ascii_uppercase()),
     }
 }
 
@@ -50,10 +60,10 @@ mod tests {
     #[test]
     fn connectors_are_found_by_table_and_by_rule() {
         let path = |name: &str| {
-            let ConnectorPath { crate_name, item } = connector_path(name);
+            let ConnectorPath { crate_name, item } = connector_path(name, Half::Source);
             format!("{crate_name}::{item}")
         };
-        assert_eq!(path("single_file"), "connectors_filesystem::SINGLE_FILE");
-        assert_eq!(path("nexmark"), "connectors_nexmark::NEXMARK");
+        assert_eq!(path("single_file"), "connectors_filesystem::SINGLE_FILE_SOURCE");
+        assert_eq!(path("nexmark"), "connectors_nexmark::NEXMARK_SOURCE");
     }
 }

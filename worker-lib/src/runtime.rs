@@ -320,9 +320,7 @@ fn make_source(
     limits: Limits,
 ) -> Result<(Box<dyn Source>, Arc<SourceCounters>), TaskError> {
     let counters = Arc::new(SourceCounters::default());
-    let Some(new) = connector_of(pipeline, &source.connector)?.source else {
-        return Err(TaskError::fatal(format!("connector \"{}\" is not a source", source.connector)));
-    };
+    let new = connector_of(pipeline, &source.connector, |connector| connector.source)?;
     let made = new(SourceContext {
         table: source.table.clone(),
         options: source.options.clone(),
@@ -344,9 +342,7 @@ fn make_sink(
     task: usize,
 ) -> Result<(Box<dyn Sink>, Arc<SinkCounters>), TaskError> {
     let counters = Arc::new(SinkCounters::default());
-    let Some(new) = connector_of(pipeline, &sink.connector)?.sink else {
-        return Err(TaskError::fatal(format!("connector \"{}\" is not a sink", sink.connector)));
-    };
+    let new = connector_of(pipeline, &sink.connector, |connector| connector.sink)?;
     let made = new(SinkContext {
         table: sink.table.clone(),
         options: sink.options.clone(),
@@ -366,13 +362,14 @@ fn stage_of<'a>(pipeline: &'a Pipeline, plan: &StagePlan) -> Result<&'a crate::s
         .ok_or_else(|| TaskError::fatal(format!("the binary has no code for stage {} \"{}\"", plan.id, plan.name)))
 }
 
-fn connector_of(pipeline: &Pipeline, name: &str) -> Result<&'static ConnectorDef, TaskError> {
+/// The half of a connector that is wanted: what `half` finds in its definition.
+fn connector_of<T>(pipeline: &Pipeline, name: &str, half: impl Fn(&ConnectorDef) -> Option<T>) -> Result<T, TaskError> {
     pipeline
         .connectors
         .iter()
-        .find(|connector| connector.name == name)
-        .copied()
-        .ok_or_else(|| TaskError::fatal(format!("the binary has no connector \"{name}\"")))
+        .filter(|connector| connector.name == name)
+        .find_map(|connector| half(connector))
+        .ok_or_else(|| TaskError::fatal(format!("the binary was not linked with connector \"{name}\" for this use")))
 }
 
 /// The queues of a job, by stage and task.

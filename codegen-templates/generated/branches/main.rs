@@ -94,7 +94,7 @@ static PIPELINE: Pipeline = Pipeline {
             new: tumble_by_window::new,
         },
     ],
-    connectors: &[&connectors_nexmark::NEXMARK, &connectors_stdout::STDOUT],
+    connectors: &[&connectors_nexmark::NEXMARK_SOURCE, &connectors_stdout::STDOUT_SINK],
 };
 
 pub(crate) fn main() -> ExitCode {

@@ -42,7 +42,7 @@ static PIPELINE: Pipeline = Pipeline {
             new: tumble_by_auction::new,
         },
     ],
-    connectors: &[&connectors_nexmark::NEXMARK, &connectors_stdout::STDOUT],
+    connectors: &[&connectors_nexmark::NEXMARK_SOURCE, &connectors_stdout::STDOUT_SINK],
 };
 
 pub(crate) fn main() -> ExitCode {

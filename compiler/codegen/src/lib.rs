@@ -20,6 +20,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use codegen_templates::Half;
 use compiler_ir::{Graph, Stage, StageInput, print};
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -62,21 +63,21 @@ fn uses_kernels(op: &compiler_ir::StageOp) -> bool {
     matches!(op.kind, compiler_ir::StageOpKind::Compute { .. })
 }
 
-/// The names of the connectors, in order, each once.
-fn connectors(graph: &Graph) -> Vec<&str> {
+/// The halves of connectors that are needed, in order, each once.
+fn connectors(graph: &Graph) -> Vec<(&str, Half)> {
     let mut names = BTreeSet::new();
     for stage in &graph.stages {
         if let StageInput::Source(source) = &stage.input {
-            names.insert(source.connector.as_str());
+            names.insert((source.connector.as_str(), Half::Source));
         }
-        names.extend(stage.sink.as_ref().map(|sink| sink.connector.as_str()));
+        names.extend(stage.sink.as_ref().map(|sink| (sink.connector.as_str(), Half::Sink)));
     }
     names.into_iter().collect()
 }
 
 /// The crates that the generated one needs.
-fn crates(connectors: &[&str], kernels: bool) -> Vec<String> {
-    let paths = connectors.iter().map(|name| codegen_templates::connector_path(name));
+fn crates(connectors: &[(&str, Half)], kernels: bool) -> Vec<String> {
+    let paths = connectors.iter().map(|(name, half)| codegen_templates::connector_path(name, *half));
     let mut crates: BTreeSet<String> = paths.map(|path| path.crate_name.replace('_', "-")).collect();
     crates.insert("worker-lib".to_owned());
     if kernels {
@@ -85,14 +86,14 @@ fn crates(connectors: &[&str], kernels: bool) -> Vec<String> {
     crates.into_iter().collect()
 }
 
-fn main_file(graph: &Graph, table: &[(proc_macro2::Ident, &Stage)], connectors: &[&str]) -> String {
+fn main_file(graph: &Graph, table: &[(proc_macro2::Ident, &Stage)], connectors: &[(&str, Half)]) -> String {
     let modules = table.iter().map(|(module, _)| module);
     let stages = table.iter().map(|(module, stage)| {
         let (id, name) = (proc_macro2::Literal::usize_unsuffixed(stage.id.0), &stage.name);
         quote!(StageDef { id: #id, name: #name, new: #module::new })
     });
-    let connectors = connectors.iter().map(|name| {
-        let path = codegen_templates::connector_path(name);
+    let connectors = connectors.iter().map(|(name, half)| {
+        let path = codegen_templates::connector_path(name, *half);
         let (krate, item) = (names::ident(&path.crate_name), names::ident(&path.item));
         quote!(&#krate::#item)
     });

@@ -63,7 +63,7 @@ fn flags(files: &BTreeMap<String, String>, shared: &[String]) -> Vec<String> {
         "debuginfo=0",
         "embed-bitcode=no",
         "metadata=streamwright",
-        "strip=debuginfo",
+        "strip=symbols",
     ];
     flags.extend(codegen.into_iter().flat_map(|value| ["-C".to_owned(), value.to_owned()]));
     flags.extend_from_slice(shared);

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use worker_lib::connector::{ConnectorDef, Sink, SinkContext};
 use worker_lib::{Batch, TaskError};
 
-pub static BLACKHOLE: ConnectorDef = ConnectorDef { name: "blackhole", source: None, sink: Some(new) };
+pub static BLACKHOLE_SINK: ConnectorDef = ConnectorDef { name: "blackhole", source: None, sink: Some(new) };
 
 fn new(cx: SinkContext) -> Result<Box<dyn Sink>, TaskError> {
     let BlackholeSink {} = serde_json::from_value(cx.options)

@@ -29,13 +29,17 @@ use std::path::Path;
 use worker_lib::TaskError;
 use worker_lib::connector::ConnectorDef;
 
+// One item for each direction, so that a pipeline that only reads Parquet does not link its writer.
+
 /// Many files, by any number of tasks.
-pub static FILESYSTEM: ConnectorDef =
-    ConnectorDef { name: "filesystem", source: Some(source::new), sink: Some(sink::new) };
+pub static FILESYSTEM_SOURCE: ConnectorDef =
+    ConnectorDef { name: "filesystem", source: Some(source::new), sink: None };
+pub static FILESYSTEM_SINK: ConnectorDef = ConnectorDef { name: "filesystem", source: None, sink: Some(sink::new) };
 
 /// One file, by one task.
-pub static SINGLE_FILE: ConnectorDef =
-    ConnectorDef { name: "single_file", source: Some(source::new), sink: Some(sink::new) };
+pub static SINGLE_FILE_SOURCE: ConnectorDef =
+    ConnectorDef { name: "single_file", source: Some(source::new), sink: None };
+pub static SINGLE_FILE_SINK: ConnectorDef = ConnectorDef { name: "single_file", source: None, sink: Some(sink::new) };
 
 /// An error of the operating system: `cannot open "a.json": No such file or directory`.
 fn io_error(action: &str, path: &Path, error: &io::Error) -> TaskError {

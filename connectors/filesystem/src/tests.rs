@@ -15,7 +15,7 @@ use schema::{EVENT_TIME, Field, ScalarType, Schema};
 use worker_lib::connector::{SinkContext, SinkCounters, SourceContext, SourceCounters, SourceEvent};
 use worker_lib::{Batch, TaskError};
 
-use crate::{FILESYSTEM, SINGLE_FILE};
+use crate::{FILESYSTEM_SINK, FILESYSTEM_SOURCE, SINGLE_FILE_SINK, SINGLE_FILE_SOURCE};
 
 fn schema() -> Schema {
     Schema::new(vec![Field::new("a", ScalarType::Int64, true), Field::new("b", ScalarType::Utf8, true)])
@@ -33,7 +33,7 @@ async fn read_task(
     (task, parallelism): (usize, usize),
 ) -> Result<(Vec<Batch>, Arc<SourceCounters>), TaskError> {
     let validated = find(connector).unwrap().source(&mut options(pairs), schema).unwrap().unwrap();
-    let def = if connector == "filesystem" { &FILESYSTEM } else { &SINGLE_FILE };
+    let def = if connector == "filesystem" { &FILESYSTEM_SOURCE } else { &SINGLE_FILE_SOURCE };
     let counters: Arc<SourceCounters> = Arc::default();
     let metadata = |field: &Field| (field.name == EVENT_TIME).then(|| EVENT_TIME.to_owned());
     let mut source = def.source.unwrap()(SourceContext {
@@ -71,7 +71,7 @@ fn lines(numbers: impl Iterator<Item = i64>) -> String {
 
 async fn write(connector: &str, pairs: &[(&str, &str)], batches: &[Batch]) -> Result<Arc<SinkCounters>, TaskError> {
     let validated = find(connector).unwrap().sink(&mut options(pairs), &schema()).unwrap().unwrap();
-    let def = if connector == "filesystem" { &FILESYSTEM } else { &SINGLE_FILE };
+    let def = if connector == "filesystem" { &FILESYSTEM_SINK } else { &SINGLE_FILE_SINK };
     let counters: Arc<SinkCounters> = Arc::default();
     let mut sink = def.sink.unwrap()(SinkContext {
         table: "t".into(),
@@ -306,7 +306,7 @@ async fn a_part_that_is_not_closed_leaves_nothing() {
     let path = text(directory.path());
     let pairs = [("path", path.as_str()), ("format", "json")];
     let validated = find("filesystem").unwrap().sink(&mut options(&pairs), &schema()).unwrap().unwrap();
-    let mut sink = FILESYSTEM.sink.unwrap()(SinkContext {
+    let mut sink = FILESYSTEM_SINK.sink.unwrap()(SinkContext {
         table: "t".into(),
         options: validated.config,
         schema: schema(),

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters, SourceEvent};
 use worker_lib::{Batch, TaskError};
 
-pub static IMPULSE: ConnectorDef = ConnectorDef { name: "impulse", source: Some(new), sink: None };
+pub static IMPULSE_SOURCE: ConnectorDef = ConnectorDef { name: "impulse", source: Some(new), sink: None };
 
 /// Later than any event of a job is due; keeps clock arithmetic from overflowing at tiny rates.
 const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);

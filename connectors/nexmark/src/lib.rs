@@ -27,7 +27,7 @@ use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters,
 use event::{BLOCK, Times};
 use fill::Columns;
 
-pub static NEXMARK: ConnectorDef = ConnectorDef { name: "nexmark", source: Some(new), sink: None };
+pub static NEXMARK_SOURCE: ConnectorDef = ConnectorDef { name: "nexmark", source: Some(new), sink: None };
 
 fn new(cx: SourceContext) -> Result<Box<dyn Source>, TaskError> {
     Ok(Box::new(Nexmark::new(cx)?))

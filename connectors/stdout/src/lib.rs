@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use worker_lib::connector::{ConnectorDef, Sink, SinkContext, SinkCounters};
 use worker_lib::{Batch, TaskError};
 
-pub static STDOUT: ConnectorDef = ConnectorDef { name: "stdout", source: None, sink: Some(new) };
+pub static STDOUT_SINK: ConnectorDef = ConnectorDef { name: "stdout", source: None, sink: Some(new) };
 
 /// A buffer of this size is written though the input does not pause. Handing a buffer to another thread costs about as
 /// much as encoding a few hundred bytes.

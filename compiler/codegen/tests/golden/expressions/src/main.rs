@@ -44,7 +44,7 @@ static PIPELINE: Pipeline = Pipeline {
             new: filter_to_some::new,
         },
     ],
-    connectors: &[&connectors_nexmark::NEXMARK, &connectors_stdout::STDOUT],
+    connectors: &[&connectors_nexmark::NEXMARK_SOURCE, &connectors_stdout::STDOUT_SINK],
 };
 
 pub(crate) fn main() -> ExitCode {
