@@ -1,6 +1,7 @@
 //! What all cases share: the toolchain bundle, the store of binaries, a runtime.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 
 use artifacts::Store;
@@ -22,10 +23,11 @@ impl World {
     }
 
     fn make() -> Result<World, String> {
+        build_program()?;
         let bundle = Bundle::find(None).map_err(|error| {
             let hint = error.hint().unwrap_or_default();
             format!(
-                "{error}\n{hint}\nthe cases are built with the libraries of the program: cargo build --release -p cli"
+                "{error}\n{hint}\nthe cases are built with the libraries of the program"
             )
         })?;
         let cache = cache_directory()?;
@@ -52,6 +54,20 @@ impl World {
         }
         Ok(path)
     }
+}
+
+/// Builds the program, whose libraries the cases are linked with, unless it is up to date: `cargo test` does not.
+fn build_program() -> Result<(), String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--package", "cli"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("cannot build the program:\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Beside the executable of the test: in cargo's target directory.

@@ -1,0 +1,304 @@
+// Cargo.toml
+# The build links the crates below from Streamwright's toolchain bundle. To open this crate in an editor, point them at
+# a source tree of Streamwright by `path`, and set STREAMWRIGHT_CODE to any text.
+[package]
+name = "pipeline"
+version = "0.1.0"
+edition = "2024"
+publish = false
+
+[dependencies]
+connectors-filesystem = "0.1.0"
+connectors-stdout = "0.1.0"
+worker-lib = "0.1.0"
+
+// src/main.rs
+//! A streaming pipeline, compiled from SQL:
+//!
+//! ```text
+//! 0 v_by_value
+//!   │ source v (single_file)
+//!   │ watermark at - INTERVAL '1 seconds'
+//!   │ tumble_partial 10s on at by n % 3 AS value [count(*) AS count, count(n) AS count_n, sum(CAST(id AS BIGINT)) AS sum_id]
+//!
+//! 1 tumble_by_value
+//!   ◀── 0 by hash of value
+//!   │ tumble_final 10s by value [count AS count, count AS count_n, sum AS sum_id]
+//!   │ project value AS rest, window, count AS rows, count_n AS known, sum_id AS ids
+//!
+//! 2 to_stdout
+//!   ◀── 1
+//!   │ sink stdout (stdout)
+//! ```
+//!
+//! Generated; what it calls is documented in `worker_lib`.
+
+use std::process::ExitCode;
+use worker_lib::Pipeline;
+use worker_lib::StageDef;
+
+mod v_by_value;
+mod tumble_by_value;
+
+/// What this binary can run. `code` is the digest of these files, known when they are built.
+static PIPELINE: Pipeline = Pipeline {
+    code: env!("STREAMWRIGHT_CODE"),
+    stages: &[
+        StageDef {
+            id: 0,
+            name: "v_by_value",
+            new: v_by_value::new,
+        },
+        StageDef {
+            id: 1,
+            name: "tumble_by_value",
+            new: tumble_by_value::new,
+        },
+    ],
+    connectors: &[
+        &connectors_filesystem::SINGLE_FILE_SOURCE,
+        &connectors_stdout::STDOUT_SINK,
+    ],
+};
+
+pub(crate) fn main() -> ExitCode {
+    worker_lib::main(&PIPELINE)
+}
+
+// src/tumble_by_value.rs
+//! Stage 1 of the pipeline, `tumble_by_value`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Sum};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 1, fused from:
+/// - rows of stage 0
+/// - `tumble_final 10s by value [count AS count, count AS count_n, sum AS sum_id]`
+/// - `project value AS rest, window, count AS rows, count_n AS known, sum_id AS ids`
+pub(crate) struct TumbleByValue {
+    tumble: Tumble,
+    states: States<TumbleByValueState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct TumbleByValueState {
+    count: Count,
+    count_n: Count,
+    sum_id: Sum<i64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(TumbleByValue {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for TumbleByValue {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.merge_states(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            self.pass_on(batch, cx)?;
+        }
+        Ok(())
+    }
+}
+
+impl TumbleByValue {
+    /// `SELECT count(1), count(n), sum(CAST(id AS BIGINT)) GROUP BY tumble(10s), (n % 3)`
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let count = batch.i64(2);
+        let count_n = batch.i64(3);
+        let sum_id = batch.i64(4);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.count.merge(count.value(row));
+                state.count_n.merge(count_n.value(row));
+                state.sum_id.merge(sum_id.get(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Results of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].count.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].count_n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_id.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
+    }
+
+    /// Takes results through the rest of the stage.
+    fn pass_on(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let batch = project(&batch);
+        cx.emit(batch);
+        Ok(())
+    }
+}
+
+/// `INSERT INTO stdout`
+fn project(batch: &Batch) -> Batch {
+    let columns = [
+        batch.array(0).clone(),
+        batch.array(1).clone(),
+        batch.array(2).clone(),
+        batch.array(3).clone(),
+        batch.array(4).clone(),
+    ];
+    Batch::new(columns.into(), batch.rows)
+}
+
+// src/v_by_value.rs
+//! Stage 0 of the pipeline, `v_by_value`.
+
+use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Total};
+use worker_lib::column::{ArrayRef, ScalarType};
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 0, fused from:
+/// - `source v (single_file)`
+/// - `watermark at - INTERVAL '1 seconds'`
+/// - `tumble_partial 10s on at by n % 3 AS value [count(*) AS count, count(n) AS count_n, sum(CAST(id AS BIGINT)) AS sum_id]`
+pub(crate) struct VByValue {
+    tumble: Tumble,
+    states: States<VByValueState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct VByValueState {
+    count: Count,
+    count_n: Count,
+    sum_id: Total<i64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(VByValue {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for VByValue {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        watermark(&batch, cx);
+        self.add_rows(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+}
+
+impl VByValue {
+    /// `SELECT count(1), count(n), sum(CAST(id AS BIGINT)) GROUP BY tumble(10s), (n % 3)`
+    fn add_rows(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        let value2 = value(batch);
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(2)),
+                &[Input::position(&value2)],
+                cx,
+            )?;
+        let n = batch.i64(1);
+        let id = batch.i32(0);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.count.add();
+                if !n.is_null(row) {
+                    state.count_n.add();
+                }
+                state.sum_id.add(i64::from(id.value(row)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Partial states of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window_start());
+        let values = column::dense(rows, |row| states[row].count.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].count_n.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].sum_id.finish());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
+    }
+}
+
+/// `WATERMARK FOR at AS at - INTERVAL '1 second'`
+fn watermark(batch: &Batch, cx: &mut StageContext) {
+    window::observe(batch.array(2), -1_000_000_000, cx);
+}
+
+/// `n % 3`
+fn value(batch: &Batch) -> ArrayRef {
+    let n = batch.i64(1);
+    let values = column::dense(batch.rows, |row| n.value(row) % 3);
+    column::from_i64(values, column::all_valid(&[n.nulls]))
+}

@@ -1,0 +1,301 @@
+// Cargo.toml
+# The build links the crates below from Streamwright's toolchain bundle. To open this crate in an editor, point them at
+# a source tree of Streamwright by `path`, and set STREAMWRIGHT_CODE to any text.
+[package]
+name = "pipeline"
+version = "0.1.0"
+edition = "2024"
+publish = false
+
+[dependencies]
+connectors-filesystem = "0.1.0"
+connectors-stdout = "0.1.0"
+worker-lib = "0.1.0"
+
+// src/main.rs
+//! A streaming pipeline, compiled from SQL:
+//!
+//! ```text
+//! 0 v_by_kind_ok_n
+//!   │ source v (single_file)
+//!   │ watermark at - INTERVAL '1 seconds'
+//!   │ tumble_partial 10s on at by kind, ok, n [count(*) AS count, sum(x) AS sum_x]
+//!
+//! 1 tumble_by_kind_ok_n
+//!   ◀── 0 by hash of kind, ok, n
+//!   │ tumble_final 10s by kind, ok, n [count AS count, sum AS sum_x]
+//!   │ project kind, ok, n, window, count AS rows, sum_x AS total
+//!
+//! 2 to_stdout
+//!   ◀── 1
+//!   │ sink stdout (stdout)
+//! ```
+//!
+//! Generated; what it calls is documented in `worker_lib`.
+
+use std::process::ExitCode;
+use worker_lib::Pipeline;
+use worker_lib::StageDef;
+
+mod v_by_kind_ok_n;
+mod tumble_by_kind_ok_n;
+
+/// What this binary can run. `code` is the digest of these files, known when they are built.
+static PIPELINE: Pipeline = Pipeline {
+    code: env!("STREAMWRIGHT_CODE"),
+    stages: &[
+        StageDef {
+            id: 0,
+            name: "v_by_kind_ok_n",
+            new: v_by_kind_ok_n::new,
+        },
+        StageDef {
+            id: 1,
+            name: "tumble_by_kind_ok_n",
+            new: tumble_by_kind_ok_n::new,
+        },
+    ],
+    connectors: &[
+        &connectors_filesystem::SINGLE_FILE_SOURCE,
+        &connectors_stdout::STDOUT_SINK,
+    ],
+};
+
+pub(crate) fn main() -> ExitCode {
+    worker_lib::main(&PIPELINE)
+}
+
+// src/tumble_by_kind_ok_n.rs
+//! Stage 1 of the pipeline, `tumble_by_kind_ok_n`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Sum};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 1, fused from:
+/// - rows of stage 0
+/// - `tumble_final 10s by kind, ok, n [count AS count, sum AS sum_x]`
+/// - `project kind, ok, n, window, count AS rows, sum_x AS total`
+pub(crate) struct TumbleByKindOkN {
+    tumble: Tumble,
+    states: States<TumbleByKindOkNState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct TumbleByKindOkNState {
+    count: Count,
+    sum_x: Sum<f64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(TumbleByKindOkN {
+        tumble: Tumble::new(
+            10_000_000_000,
+            &[ScalarType::Utf8, ScalarType::Bool, ScalarType::Int64],
+        ),
+        states: States::new(),
+    })
+}
+
+impl Stage for TumbleByKindOkN {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.merge_states(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            self.pass_on(batch, cx)?;
+        }
+        Ok(())
+    }
+}
+
+impl TumbleByKindOkN {
+    /// `SELECT count(1), sum(x) GROUP BY tumble(10s), kind, ok, n`
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(3)),
+                &[
+                    Input::row(batch.array(0)),
+                    Input::row(batch.array(1)),
+                    Input::row(batch.array(2)),
+                ],
+                cx,
+            )?;
+        let count = batch.i64(4);
+        let sum_x = batch.f64(5);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.count.merge(count.value(row));
+                state.sum_x.merge(sum_x.get(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Results of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].count.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_x.finish());
+        columns.push(column::from_f64(values, nulls));
+        Batch::new(columns, rows)
+    }
+
+    /// Takes results through the rest of the stage.
+    fn pass_on(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let batch = project(&batch);
+        cx.emit(batch);
+        Ok(())
+    }
+}
+
+/// `INSERT INTO stdout`
+fn project(batch: &Batch) -> Batch {
+    let columns = [
+        batch.array(0).clone(),
+        batch.array(1).clone(),
+        batch.array(2).clone(),
+        batch.array(3).clone(),
+        batch.array(4).clone(),
+        batch.array(5).clone(),
+    ];
+    Batch::new(columns.into(), batch.rows)
+}
+
+// src/v_by_kind_ok_n.rs
+//! Stage 0 of the pipeline, `v_by_kind_ok_n`.
+
+use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Sum};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 0, fused from:
+/// - `source v (single_file)`
+/// - `watermark at - INTERVAL '1 seconds'`
+/// - `tumble_partial 10s on at by kind, ok, n [count(*) AS count, sum(x) AS sum_x]`
+pub(crate) struct VByKindOkN {
+    tumble: Tumble,
+    states: States<VByKindOkNState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct VByKindOkNState {
+    count: Count,
+    sum_x: Sum<f64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(VByKindOkN {
+        tumble: Tumble::new(
+            10_000_000_000,
+            &[ScalarType::Utf8, ScalarType::Bool, ScalarType::Int64],
+        ),
+        states: States::new(),
+    })
+}
+
+impl Stage for VByKindOkN {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        watermark(&batch, cx);
+        self.add_rows(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+}
+
+impl VByKindOkN {
+    /// `SELECT count(1), sum(x) GROUP BY tumble(10s), kind, ok, n`
+    fn add_rows(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(4)),
+                &[
+                    Input::row(batch.array(0)),
+                    Input::row(batch.array(3)),
+                    Input::row(batch.array(1)),
+                ],
+                cx,
+            )?;
+        let x2 = batch.f64(2);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.count.add();
+                if let Some(value) = x2.get(row) {
+                    state.sum_x.add(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Partial states of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window_start());
+        let values = column::dense(rows, |row| states[row].count.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_x.finish());
+        columns.push(column::from_f64(values, nulls));
+        Batch::new(columns, rows)
+    }
+}
+
+/// `WATERMARK FOR at AS at - INTERVAL '1 second'`
+fn watermark(batch: &Batch, cx: &mut StageContext) {
+    window::observe(batch.array(4), -1_000_000_000, cx);
+}
