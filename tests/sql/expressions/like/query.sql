@@ -12,6 +12,5 @@ SELECT
   id,
   note LIKE '%o%' AS has_o,
   note ILIKE 'f%' AS starts_f,
-  note NOT LIKE '%!%%' ESCAPE '!' AS no_percent,
   note ~ '^[a-z]' AS lower
 FROM orders;

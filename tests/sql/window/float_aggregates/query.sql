@@ -10,4 +10,4 @@ CREATE TABLE v (
   WATERMARK FOR at
 ) WITH (connector = 'single_file', path = 'v.jsonl', format = 'json', type = 'source');
 
-SELECT kind, tumble(INTERVAL '10 seconds') AS window, count(x) AS known, sum(x) AS total, min(x) AS least, max(x) AS most, avg(x) AS mean, avg(CAST(x AS REAL)) AS short FROM v GROUP BY kind, window;
+SELECT kind, tumble(INTERVAL '10 seconds') AS window, count(x) AS known, sum(x) AS total, min(x) AS least, max(x) AS most, avg(x) AS mean, avg(CAST(x AS REAL) + 1) AS short FROM v GROUP BY kind, window;
