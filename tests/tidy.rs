@@ -80,7 +80,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     ("connectors-options", &["worker-lib", "object_store", "tokio", "kernels", "datafusion*"]),
     ("protocol", &["compiler-*", "worker-lib", "connectors-*", "controller", "kernels", "datafusion*"]),
     ("artifacts", &["compiler-*", "worker-lib", "connectors-*", "controller", "protocol", "datafusion*", "arrow"]),
-    ("controller", &["compiler-*", "worker-lib", "connectors-*", "kernels", "datafusion*", "arrow"]),
+    ("controller", &["compiler-*", "worker-lib", "connectors-*", "kernels", "datafusion*"]),
 ];
 
 /// A library, and the only crates of ours that name it.

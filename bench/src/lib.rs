@@ -1,0 +1,2 @@
+//! Benchmarks. Each is a binary in `src/bin`, prints its figures beside a baseline of the same run, and asserts
+//! nothing about time. `docs/performance.md` has the commands and the last figures.

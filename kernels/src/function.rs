@@ -271,7 +271,7 @@ functions! {
     array_has | list_has | array_contains | list_contains => udf(datafusion_functions_nested::array_has::array_has_udf());
     array_has_all | list_has_all => udf(datafusion_functions_nested::array_has::array_has_all_udf());
     array_has_any | list_has_any | arrays_overlap => udf(datafusion_functions_nested::array_has::array_has_any_udf());
-    array_empty => udf(datafusion_functions_nested::empty::array_empty_udf());
+    array_empty | empty | list_empty => udf(datafusion_functions_nested::empty::array_empty_udf());
     array_length | list_length => udf(datafusion_functions_nested::length::array_length_udf());
     array_normalize | list_normalize => udf(datafusion_functions_nested::array_normalize::array_normalize_udf());
     array_add | list_add => udf(datafusion_functions_nested::array_add::array_add_udf());

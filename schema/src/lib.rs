@@ -37,7 +37,10 @@ pub enum ScalarType {
     Float32,
     Float64,
     /// Up to 38 decimal digits, stored as an `i128` scaled by `10^scale`.
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Utf8,
     /// JSON text; stored as UTF-8.
     Json,
@@ -47,14 +50,22 @@ pub enum ScalarType {
     /// Nanoseconds since midnight, `i64`.
     Time,
     /// Ticks of `unit` since the Unix epoch, `i64`; with a zone it is an instant shown in that zone.
-    Timestamp { unit: TimeUnit, zone: Option<String> },
+    Timestamp {
+        unit: TimeUnit,
+        zone: Option<String>,
+    },
     /// Months, days and nanoseconds.
     Interval,
     /// Ticks of `unit`, `i64`.
-    Duration { unit: TimeUnit },
+    Duration {
+        unit: TimeUnit,
+    },
     List(Box<ScalarType>),
     Struct(Vec<Field>),
-    Map { key: Box<ScalarType>, value: Box<ScalarType> },
+    Map {
+        key: Box<ScalarType>,
+        value: Box<ScalarType>,
+    },
 }
 
 /// The tick of a timestamp or duration.
@@ -330,12 +341,16 @@ impl fmt::Display for ScalarType {
                 }
             }
             ScalarType::Interval => f.write_str("INTERVAL"),
-            ScalarType::Duration { unit } => write!(f, "DURATION({})", match unit {
-                TimeUnit::Second => 0,
-                TimeUnit::Millisecond => 3,
-                TimeUnit::Microsecond => 6,
-                TimeUnit::Nanosecond => 9,
-            }),
+            ScalarType::Duration { unit } => write!(
+                f,
+                "DURATION({})",
+                match unit {
+                    TimeUnit::Second => 0,
+                    TimeUnit::Millisecond => 3,
+                    TimeUnit::Microsecond => 6,
+                    TimeUnit::Nanosecond => 9,
+                }
+            ),
             ScalarType::List(item) => write!(f, "{item}[]"),
             ScalarType::Struct(fields) => {
                 f.write_str("STRUCT<")?;

@@ -26,9 +26,7 @@ impl World {
         build_program()?;
         let bundle = Bundle::find(None).map_err(|error| {
             let hint = error.hint().unwrap_or_default();
-            format!(
-                "{error}\n{hint}\nthe cases are built with the libraries of the program"
-            )
+            format!("{error}\n{hint}\nthe cases are built with the libraries of the program")
         })?;
         let cache = cache_directory()?;
         let url = cache.join("store");

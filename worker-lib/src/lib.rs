@@ -34,7 +34,7 @@ pub mod metrics;
 mod rpc;
 pub mod runtime;
 
-pub use entry::{exit, main};
 pub use batch::Batch;
+pub use entry::{exit, main};
 pub use error::{ErrorClass, TaskError};
 pub use stage::{Pipeline, Stage, StageContext, StageDef};

@@ -369,7 +369,7 @@ fn connector_of<T>(pipeline: &Pipeline, name: &str, half: impl Fn(&ConnectorDef)
         .iter()
         .filter(|connector| connector.name == name)
         .find_map(|connector| half(connector))
-        .ok_or_else(|| TaskError::fatal(format!("the binary was not linked with connector \"{name}\" for this use")))
+        .ok_or_else(|| TaskError::fatal(format!("the binary has no connector \"{name}\"")))
 }
 
 /// The queues of a job, by stage and task.

@@ -17,20 +17,46 @@ pub enum ExprKind {
     /// Index into the input relation's schema.
     Column(usize),
     /// A member of a struct; null where the struct is.
-    Field { base: Box<Expr>, index: usize },
+    Field {
+        base: Box<Expr>,
+        index: usize,
+    },
     Literal(Literal),
-    Unary { op: UnaryOp, arg: Box<Expr> },
-    Binary { op: BinaryOp, left: Box<Expr>, right: Box<Expr> },
+    Unary {
+        op: UnaryOp,
+        arg: Box<Expr>,
+    },
+    Binary {
+        op: BinaryOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// The value of the first branch whose condition is true, else `otherwise`, else null.
-    Case { branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>> },
+    Case {
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+    },
     /// Conversion between numbers, booleans, dates and timestamps. A value that does not fit is an error, or null
     /// when `fallible_as_null` (`TRY_CAST`).
-    Cast { arg: Box<Expr>, fallible_as_null: bool },
+    Cast {
+        arg: Box<Expr>,
+        fallible_as_null: bool,
+    },
     /// Whether `arg` equals one of `items` (none of them null).
-    InList { arg: Box<Expr>, items: Vec<Literal>, negated: bool },
-    Native { function: NativeFn, args: Vec<Expr> },
+    InList {
+        arg: Box<Expr>,
+        items: Vec<Literal>,
+        negated: bool,
+    },
+    Native {
+        function: NativeFn,
+        args: Vec<Expr>,
+    },
     /// A block kernel of the `kernels` crate, by its registered name. Only at the root of a computed column.
-    Kernel { name: String, args: Vec<Expr> },
+    Kernel {
+        name: String,
+        args: Vec<Expr>,
+    },
 }
 
 /// A constant. Its [`Expr`] has the type: dates, times, timestamps and durations are `Int` in their own unit,

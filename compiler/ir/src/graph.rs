@@ -56,13 +56,24 @@ pub struct StageOp {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageOpKind {
-    Watermark { expr: Expr },
-    Filter { predicate: Expr },
-    Compute { columns: Vec<KernelColumn> },
-    Project { columns: Vec<Column> },
+    Watermark {
+        expr: Expr,
+    },
+    Filter {
+        predicate: Expr,
+    },
+    Compute {
+        columns: Vec<KernelColumn>,
+    },
+    Project {
+        columns: Vec<Column>,
+    },
     /// Emits [`Tumble::partial_schema`] when `Partial`, [`Tumble::output_schema`] otherwise. When `Final`, its
     /// input is the partial schema: the tumble's own expressions have been evaluated before the exchange.
-    Tumble { tumble: Tumble, phase: Phase },
+    Tumble {
+        tumble: Tumble,
+        phase: Phase,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

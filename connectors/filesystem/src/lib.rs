@@ -32,8 +32,7 @@ use worker_lib::connector::ConnectorDef;
 // One item for each direction, so that a pipeline that only reads Parquet does not link its writer.
 
 /// Many files, by any number of tasks.
-pub static FILESYSTEM_SOURCE: ConnectorDef =
-    ConnectorDef { name: "filesystem", source: Some(source::new), sink: None };
+pub static FILESYSTEM_SOURCE: ConnectorDef = ConnectorDef { name: "filesystem", source: Some(source::new), sink: None };
 pub static FILESYSTEM_SINK: ConnectorDef = ConnectorDef { name: "filesystem", source: None, sink: Some(sink::new) };
 
 /// One file, by one task.

