@@ -97,7 +97,8 @@ fn compile(sql: &str) -> Outcome<Compiled> {
 
 /// The query as another hand might have laid it out.
 fn relaid(sql: &str) -> String {
-    format!("-- the same\n\n{}\n", sql.replace('\n', "\n\t ").replace(", ", ",\n    "))
+    let code: Vec<&str> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    format!("-- the same\n\n{}\n", code.join("\n").replace('\n', "\n\t ").replace(", ", ",\n    "))
 }
 
 /// Generated code is without warnings; if it has some, this is where to see them.

@@ -13,6 +13,8 @@
 //!
 //! Only the columns that the query reads are made.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

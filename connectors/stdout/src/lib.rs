@@ -8,6 +8,8 @@
 //! A closed pipe is the end of the job's purpose and no error: the sink says so to the runtime
 //! (`SinkCounters::closed`), drops what is left, and the job stops in good order.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
+
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
