@@ -3,10 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, Datum, Scalar, UInt32Array, UInt32Builder, new_empty_array, new_null_array,
-};
-use arrow::compute::{filter, prep_null_mask_filter, take};
+use arrow::array::{Array, ArrayRef, Datum, Scalar, new_empty_array};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::ScalarValue;
 use datafusion_common::config::ConfigOptions;
@@ -16,7 +13,7 @@ use schema::ScalarType;
 
 use crate::function::{self, Body, Function};
 use crate::param::Param;
-use crate::represent::{arrow_message, message, repeat, represent};
+use crate::represent::{message, repeat, represent};
 
 /// DataFusion's defaults: no time zone, so text without one means UTC.
 static CONFIG: LazyLock<Arc<ConfigOptions>> = LazyLock::new(|| Arc::new(ConfigOptions::default()));
@@ -134,28 +131,6 @@ impl Kernel {
         Ok(result)
     }
 
-    /// Evaluates the rows of a block for which `mask` is true; the others are null. This is how a call inside a `CASE`
-    /// runs for no row that would not reach it.
-    ///
-    /// # Errors
-    /// As [`Kernel::call`].
-    pub fn call_where(&self, columns: &[ArrayRef], mask: &BooleanArray) -> Result<ArrayRef, String> {
-        let mask = match mask.null_count() {
-            0 => mask.clone(),
-            _ => prep_null_mask_filter(mask),
-        };
-        let selected = mask.true_count();
-        if selected == mask.len() {
-            return self.call(columns, selected);
-        }
-        if selected == 0 {
-            return Ok(new_null_array(&self.ret, mask.len()));
-        }
-        let columns = columns.iter().map(|column| filter(column, &mask).map_err(arrow_message));
-        let result = self.call(&columns.collect::<Result<Vec<_>, _>>()?, selected)?;
-        take(&result, &positions(&mask), None).map_err(arrow_message)
-    }
-
     fn call_own(&self, block: &Block, columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, String> {
         let mut columns = columns.iter();
         let mut values = Vec::with_capacity(self.constants.len());
@@ -168,18 +143,6 @@ impl Kernel {
         // Arrow's kernels give one row for constants only.
         if self.columns == 0 { repeat(&block(&values, 1)?, rows) } else { block(&values, rows) }
     }
-}
-
-/// For each row the position among the selected rows, or null.
-fn positions(mask: &BooleanArray) -> UInt32Array {
-    let mut positions = UInt32Builder::with_capacity(mask.len());
-    let mut next = 0;
-    for row in 0..mask.len() {
-        let selected = mask.value(row);
-        positions.append_option(selected.then_some(next));
-        next += u32::from(selected);
-    }
-    positions.finish()
 }
 
 impl Udf {
@@ -277,17 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_outside_the_mask_are_neither_seen_nor_kept() {
+    fn a_row_that_fails_fails_the_block() {
         let params = [Param::column(ScalarType::Int64, true), Param::column(ScalarType::Int64, true)];
         let kernel = Kernel::new(function::op_divide, &params, &ScalarType::Int64).unwrap();
         let left: ArrayRef = Arc::new(Int64Array::from(vec![10, 20, 30]));
         let right: ArrayRef = Arc::new(Int64Array::from(vec![5, 0, 3]));
-        assert_eq!(kernel.call(&[left.clone(), right.clone()], 3).unwrap_err(), "division by zero");
-        let mask = BooleanArray::from(vec![Some(true), None, Some(true)]);
-        let got = kernel.call_where(&[left.clone(), right.clone()], &mask).unwrap();
-        assert_eq!(got.as_primitive::<Int64Type>(), &Int64Array::from(vec![Some(2), None, Some(10)]));
-        let none = BooleanArray::from(vec![false, false, false]);
-        assert_eq!(kernel.call_where(&[left, right], &none).unwrap().null_count(), 3);
+        assert_eq!(kernel.call(&[left, right], 3).unwrap_err(), "division by zero");
     }
 
     #[test]
