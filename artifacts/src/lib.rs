@@ -24,6 +24,7 @@
 
 mod digest;
 mod manifest;
+pub mod objects;
 mod store;
 mod url;
 

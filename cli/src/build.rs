@@ -1,4 +1,6 @@
 //! `build` and `bundle`, and the build that `run` begins with.
+//!
+//! `build` goes through all of its queries, whatever is wrong with one of them; its exit code is the first failure's.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,26 +55,44 @@ pub(crate) fn build(arguments: &Build, config: &Config) -> Result<ExitCode, Fail
         .enable_all()
         .build()
         .map_err(|error| Failure::build(format!("cannot start threads: {error}")))?;
+    // One wrong query says nothing about the others: each is built or told what is wrong with it.
+    let mut first_failure = None;
     for argument in &arguments.queries {
-        let begun = Instant::now();
-        let query = Query::read(argument)?;
-        let progress = Arc::new(Progress::new(false));
-        progress.phase("compile");
-        let compiled = query.compile(arguments.parallelism, config).inspect_err(|_| progress.clear())?;
-        let built = runtime.block_on(async {
-            let toolchain = find_toolchain(config);
-            make(&compiled, toolchain, &store, config, progress.clone()).await
-        });
-        let built = built.inspect_err(|_| progress.clear())?;
-        progress.clear();
-        let text = if arguments.json {
-            json_report(&query, &compiled, &built, &store)
-        } else {
-            text_report(&query, &compiled, &built, &store, begun)
-        };
-        print(&text)?;
+        if let Err(failure) = build_one(argument, arguments, config, &store, &runtime) {
+            eprint!("{}", failure.text(crate::colored()));
+            first_failure = first_failure.or(Some(failure.code()));
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
+}
+
+fn build_one(
+    argument: &str,
+    arguments: &Build,
+    config: &Config,
+    store: &Store,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let query = Query::read(argument)?;
+    let progress = Arc::new(Progress::new(false));
+    progress.phase("compile");
+    let compiled = query.compile(arguments.parallelism, config).inspect_err(|_| progress.clear())?;
+    if let Some(warnings) = query.warnings(&compiled) {
+        progress.line(&warnings);
+    }
+    let built = runtime.block_on(async {
+        let toolchain = find_toolchain(config);
+        make(&compiled, toolchain, store, config, progress.clone()).await
+    });
+    let built = built.inspect_err(|_| progress.clear())?;
+    progress.clear();
+    let text = if arguments.json {
+        json_report(&query, &compiled, &built, store)
+    } else {
+        text_report(&query, &compiled, &built, store, begun)
+    };
+    print(&text)
 }
 
 /// One object on one line.

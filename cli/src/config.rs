@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use artifacts::StorageUrl;
 use controller::{Policy, Tuning};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -36,6 +37,12 @@ pub(crate) struct Config {
     pub(crate) tuning: Tuning,
     /// `pipeline.allowed-restarts` and the times of `pipeline.*`.
     pub(crate) policy: Policy,
+    /// `checkpoint-url`; if missing, a directory in the state directory.
+    pub(crate) checkpoint_url: Option<String>,
+    /// `default-checkpoint-interval`
+    pub(crate) checkpoint_interval: Duration,
+    /// `pipeline.checkpoint.timeout`
+    pub(crate) checkpoint_timeout: Duration,
     /// `run.query`
     pub(crate) query: Option<String>,
     /// `run.state-dir`
@@ -46,6 +53,8 @@ pub(crate) struct Config {
 
 const DEFAULT_BATCH_ROWS: u32 = 512;
 const DEFAULT_LINGER: Duration = Duration::from_millis(100);
+const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Rows in a queue between two tasks.
 const DEFAULT_QUEUE_ROWS: u32 = 8192;
 
@@ -101,7 +110,10 @@ impl Config {
             artifact_url: values
                 .text("compiler.artifact-url")?
                 .unwrap_or_else(|| path("artifacts").to_string_lossy().into_owned()),
-            build_dir: values.text("compiler.build-dir")?.map_or_else(|| path("build"), PathBuf::from),
+            build_dir: match values.text("compiler.build-dir")? {
+                Some(url) => local_directory(&url)?,
+                None => path("build"),
+            },
             bundle: values.text("compiler.bundle")?.map(PathBuf::from),
             rustc: values.text("compiler.rustc")?.map(PathBuf::from),
             default_sink: match values.text("pipeline.default-sink")? {
@@ -116,8 +128,7 @@ impl Config {
                 queue_batches: (queue_rows / batch_rows).max(1),
             },
             policy: Policy {
-                // Without checkpoints an attempt starts from the beginning and writes rows again: only on request.
-                allowed_restarts: values.restarts()?.unwrap_or(Some(0)),
+                allowed_restarts: values.restarts()?.unwrap_or(default.allowed_restarts),
                 healthy_duration: values.span("pipeline.healthy-duration")?.unwrap_or(default.healthy_duration),
                 worker_startup: values.span("pipeline.worker-startup-time")?.unwrap_or(default.worker_startup),
                 task_startup: values.span("pipeline.task-startup-time")?.unwrap_or(default.task_startup),
@@ -128,6 +139,9 @@ impl Config {
                 max_backoff: values.span("pipeline.state-max-backoff")?.unwrap_or(default.max_backoff),
                 ..default
             },
+            checkpoint_url: values.text("checkpoint-url")?,
+            checkpoint_interval: values.span("default-checkpoint-interval")?.unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
+            checkpoint_timeout: values.span("pipeline.checkpoint.timeout")?.unwrap_or(DEFAULT_CHECKPOINT_TIMEOUT),
             query: values.text("run.query")?,
             state_dir: values.text("run.state-dir")?,
             warnings,
@@ -181,6 +195,15 @@ fn add_file(figment: Figment, path: &Path) -> Result<Figment, Failure> {
             })?;
             Ok(figment.admerge(Toml::file_exact(path)))
         }
+    }
+}
+
+/// An absolute path: what is compiled elsewhere must find it.
+fn local_directory(url: &str) -> Result<PathBuf, Failure> {
+    match StorageUrl::parse(url) {
+        Ok(StorageUrl::Local(path)) => std::path::absolute(&path)
+            .map_err(|error| Failure::usage(format!("cannot use the directory \"{}\": {error}", path.display()))),
+        Err(error) => Err(Failure::usage(&error).with_hint(Some(error.hint()))),
     }
 }
 

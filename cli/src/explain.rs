@@ -11,12 +11,15 @@ use crate::query::Query;
 pub(crate) fn check(arguments: &Check, config: &Config) -> Result<ExitCode, Failure> {
     let query = Query::read(&arguments.query)?;
     match (compiler_driver::compile(&query.request(1, config)), arguments.json) {
-        (Ok(_), false) => {
+        (Ok(compiled), false) => {
+            if let Some(warnings) = query.warnings(&compiled) {
+                eprintln!("{warnings}");
+            }
             eprintln!("{}: no errors", query.origin);
             Ok(ExitCode::SUCCESS)
         }
-        (Ok(_), true) => {
-            print("[]\n")?;
+        (Ok(compiled), true) => {
+            print(&format!("{}\n", compiler_driver::to_json(&compiled.warnings)))?;
             Ok(ExitCode::SUCCESS)
         }
         (Err(diagnostics), false) => Err(query.wrong(&diagnostics)),

@@ -3,11 +3,14 @@
 
 /// Keys that are read; see [`crate::config::Config`].
 pub(crate) const READ: &[&str] = &[
+    "checkpoint-url",
     "compiler.artifact-url",
     "compiler.build-dir",
     "compiler.bundle",
     "compiler.rustc",
+    "default-checkpoint-interval",
     "pipeline.allowed-restarts",
+    "pipeline.checkpoint.timeout",
     "pipeline.default-sink",
     "pipeline.healthy-duration",
     "pipeline.source-batch-linger",
@@ -38,7 +41,6 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
     "api.http-port",
     "api.run-http-port",
     "api.tls.*",
-    "checkpoint-url",
     "compiler-endpoint",
     "compiler.bind-address",
     "compiler.install-clang",
@@ -57,7 +59,6 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
     "database.postgres.*",
     "database.sqlite.path",
     "database.type",
-    "default-checkpoint-interval",
     "disable-telemetry",
     "hostname",
     "job-controller",
@@ -75,7 +76,6 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
     "node.task-slots",
     "node.tls.*",
     "pipeline.chaining.enabled",
-    "pipeline.checkpoint.timeout",
     "pipeline.compaction.checkpoints-to-compact",
     "pipeline.compaction.enabled",
     "pipeline.store-deserialization-errors",
@@ -132,7 +132,8 @@ mod tests {
     #[test]
     fn keys_are_recognised_and_suggested() {
         assert_eq!(lookup("compiler.artifact-url"), Key::Read);
-        assert_eq!(lookup("checkpoint-url"), Key::WithoutEffect);
+        assert_eq!(lookup("checkpoint-url"), Key::Read);
+        assert_eq!(lookup("controller.rpc-port"), Key::WithoutEffect);
         assert_eq!(lookup("kubernetes-scheduler.worker.labels.team"), Key::WithoutEffect);
         assert_eq!(lookup("kubernetes-schedulers"), Key::Unknown(None));
         assert_eq!(lookup("pipeline.source-batchsize"), Key::Unknown(Some("pipeline.source-batch-size")));

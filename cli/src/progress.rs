@@ -271,6 +271,7 @@ mod tests {
             sink,
             input_schema: Default::default(),
             output_schema: Default::default(),
+            tables: vec![],
         };
         JobPlan {
             code: String::new(),

@@ -51,7 +51,16 @@ impl Query {
 
     /// The failure that shows what is wrong with the query.
     pub(crate) fn wrong(&self, diagnostics: &[compiler_driver::Diagnostic]) -> Failure {
-        Failure::query(compiler_driver::render(diagnostics, &self.origin, &self.text, crate::colored()))
+        Failure::query(self.render(diagnostics))
+    }
+
+    /// What the compiler has to say of a query that is not wrong; nothing for most. Ends without a line's end.
+    pub(crate) fn warnings(&self, compiled: &Compiled) -> Option<String> {
+        (!compiled.warnings.is_empty()).then(|| self.render(&compiled.warnings).trim_end().to_owned())
+    }
+
+    fn render(&self, diagnostics: &[compiler_driver::Diagnostic]) -> String {
+        compiler_driver::render(diagnostics, &self.origin, &self.text, crate::colored())
     }
 }
 

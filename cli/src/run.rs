@@ -13,8 +13,10 @@ use artifacts::{StorageUrl, Store};
 use compiler_driver::Compiled;
 use compiler_service::Built;
 use controller::{
-    Controller, ControllerError, ControllerOptions, JobHandle, JobSpec, JobState, JobStatus, StopMode, WorkerLog,
+    Checkpointing, Controller, ControllerError, ControllerOptions, JobHandle, JobSpec, JobState, JobStatus, StopMode,
+    WorkerLog,
 };
+use protocol::checkpoint::Reason;
 use protocol::job::JobPlan;
 use tempfile::TempDir;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -28,6 +30,9 @@ use crate::query::Query;
 
 /// How often it is looked whether anybody still reads the rows.
 const READER_CHECK: Duration = Duration::from_millis(500);
+
+/// Older checkpoints are removed.
+const CHECKPOINTS_KEPT: usize = 10;
 
 pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
     let Some(query) = arguments.query.as_deref().or(config.query.as_deref()) else {
@@ -94,8 +99,11 @@ impl Session {
             started = started => started.inspect_err(|_| progress.clear())?,
         };
         progress.compiled(built.cached);
-        self.require_same_query(&controller, &compiled).await.inspect_err(|_| progress.clear())?;
-        let job = controller.submit(self.spec(&compiled, &built)).await.map_err(controller_failure)?;
+        let Some(job) = self.start(&controller, &compiled, &built, &progress).await.inspect_err(|_| progress.clear())?
+        else {
+            progress.clear();
+            return Ok(ExitCode::SUCCESS);
+        };
         let ended = self.watch(job, &compiled.plan, &progress, &mut interrupts).await;
         progress.clear();
         controller.shutdown().await;
@@ -113,6 +121,9 @@ impl Session {
         let compiled = tokio::task::spawn_blocking(move || query.compile(parallelism, &config))
             .await
             .map_err(|error| Failure::query(format!("error: cannot compile the query: {error}\n")))??;
+        if let Some(warnings) = self.query.warnings(&compiled) {
+            progress.line(&warnings);
+        }
         let built = make(&compiled, toolchain, &self.store, &self.config, progress).await?;
         Ok((compiled, built))
     }
@@ -129,25 +140,44 @@ impl Session {
         Controller::start(options).await.map_err(controller_failure)
     }
 
-    /// A state directory belongs to one pipeline: its state will mean nothing to another one.
-    async fn require_same_query(&self, controller: &Controller, compiled: &Compiled) -> Result<(), Failure> {
+    /// Starts the job, or goes on with the one of the state directory; `None` if that has nothing left to do. A state
+    /// directory belongs to one pipeline: its state will mean nothing to another one.
+    async fn start(
+        &self,
+        controller: &Controller,
+        compiled: &Compiled,
+        built: &Built,
+        progress: &Progress,
+    ) -> Result<Option<JobHandle>, Failure> {
+        let mut spec = self.spec(compiled, built);
+        let Some(last) = controller.last_job().await.map_err(controller_failure)? else {
+            return controller.submit(spec).await.map(Some).map_err(controller_failure);
+        };
+        let directory = self.state_dir.path.display();
         if self.arguments.force {
-            return Ok(());
-        }
-        match controller.last_job().await.map_err(controller_failure)? {
-            Some(last) if last.query != self.query.text && last.code != compiled.code => {
-                let directory = self.state_dir.path.display();
-                Err(Failure::usage(format!(
-                    "state directory \"{directory}\" belongs to another query, \"{}\"",
-                    last.name
-                ))
-                .with_hint(Some("Give another --state-dir, or --force to run this query there.")))
+            spec.checkpoints.resume = false;
+        } else if last.code != compiled.code {
+            return Err(Failure::usage(format!(
+                "state directory \"{directory}\" belongs to another query, \"{}\"",
+                last.name
+            ))
+            .with_hint(Some("Give another --state-dir, or --force to run this query there from its beginning.")));
+        } else if let Some(newest) =
+            controller.newest_checkpoint(&spec.checkpoints.url, &last.id).await.map_err(controller_failure)?
+        {
+            if newest.reason == Reason::End {
+                progress.line(&format!(
+                    "finished already: all input was processed; --force runs the query of \"{directory}\" again"
+                ));
+                return Ok(None);
             }
-            _ => Ok(()),
+            progress.line(&format!("going on from checkpoint {}", newest.epoch));
         }
+        controller.resume(&last, spec).await.map(Some).map_err(controller_failure)
     }
 
     fn spec(&self, compiled: &Compiled, built: &Built) -> JobSpec {
+        let below = || self.state_dir.path.join("checkpoints").to_string_lossy().into_owned();
         JobSpec {
             name: self.arguments.name.clone().unwrap_or_else(|| self.query.name.clone()),
             query: self.query.text.clone(),
@@ -155,6 +185,13 @@ impl Session {
             binary: built.binary.digest,
             plan: serde_json::to_string(&compiled.plan).expect("a plan is JSON"),
             tuning: self.config.tuning.clone(),
+            checkpoints: Checkpointing {
+                url: self.config.checkpoint_url.clone().unwrap_or_else(below),
+                interval: self.config.checkpoint_interval,
+                timeout: self.config.checkpoint_timeout,
+                keep: CHECKPOINTS_KEPT,
+                resume: true,
+            },
         }
     }
 
@@ -194,9 +231,12 @@ impl Session {
                     interrupted += 1;
                     if interrupted > 1 {
                         job.stop(StopMode::Immediate).await;
-                    } else {
+                    } else if self.state_dir.temporary.is_some() {
                         progress.line("stopping (Ctrl-C again to give up rows in flight)");
                         job.stop(StopMode::Graceful).await;
+                    } else {
+                        progress.line("stopping with a checkpoint (Ctrl-C again to go back to the last one)");
+                        job.stop(StopMode::Checkpoint).await;
                     }
                 }
                 _ = reader_check.tick(), if to_stdout && !reader_gone => {
@@ -221,7 +261,7 @@ impl Session {
         to_stdout: bool,
     ) -> Result<ExitCode, Failure> {
         // The user's `head` has seen enough: that is an end like any other, and quiet as in every tool.
-        if to_stdout && stdout_is_broken() {
+        if to_stdout && stdout_is_broken() && last.state != JobState::Failed && interrupted <= 1 {
             progress.clear();
             return Ok(ExitCode::SUCCESS);
         }
@@ -247,9 +287,10 @@ impl Session {
 fn controller_failure(error: ControllerError) -> Failure {
     let failure = match &error {
         ControllerError::Listen(_) => Failure::job(&error),
-        ControllerError::StateDir { .. } | ControllerError::Lock(_) | ControllerError::Store(_) => {
-            Failure::usage(&error)
-        }
+        ControllerError::StateDir { .. }
+        | ControllerError::Lock(_)
+        | ControllerError::Store(_)
+        | ControllerError::Checkpoints { .. } => Failure::usage(&error),
     };
     failure.with_hint(error.hint())
 }

@@ -11,7 +11,11 @@
 //! before its effects are executed; the end of a worker's process counts only after everything that it said has been
 //! heard; the loop ends when the state is terminal, and takes whatever workers are left with it.
 //!
-//! Not here: decisions (see [`crate::state`]).
+//! **Checkpoints.** A generation begins with its claim of the job's log: before that, no worker is started. When all tasks
+//! run, it gets a [`Coordinator`], which says when to take a checkpoint; this loop writes the manifests and passes the words
+//! of the worker on. What the coordinator gives up on is a failure of the worker.
+//!
+//! Not here: decisions (see [`crate::state`] and [`crate::checkpoint`]).
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,14 +23,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use artifacts::Store as Artifacts;
+use artifacts::objects::open_objects;
+use protocol::checkpoint::{Manifest, TaskSnapshot};
+use protocol::job::JobPlan;
 use protocol::rpc;
 use protocol::rpc::worker_message::Message;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::job::{ErrorClass, Failure, JobSpec, JobStatus, StopMode};
+use crate::checkpoint::{self, Coordinator, Setting};
+use crate::collect::collect;
+use crate::job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode};
 use crate::lock::{LockError, StateLock};
+use crate::log::{AppendError, Claim, Log, LogError, Writer};
 use crate::scheduler::process::ProcessScheduler;
 use crate::scheduler::{Scheduler, StartWorker};
 use crate::server::{self, Attachment, Outbound, Registry, Server};
@@ -73,6 +83,8 @@ pub enum ControllerError {
     Store(#[from] StoreError),
     #[error("cannot listen for workers: {0}")]
     Listen(std::io::Error),
+    #[error("cannot use the checkpoints in \"{url}\": {source}")]
+    Checkpoints { url: String, source: LogError },
 }
 
 impl ControllerError {
@@ -83,6 +95,7 @@ impl ControllerError {
             ControllerError::Lock(error) => Some(error.hint()),
             ControllerError::Store(error) => Some(error.hint()),
             ControllerError::Listen(_) => None,
+            ControllerError::Checkpoints { source, .. } => source.hint(),
         }
     }
 }
@@ -148,11 +161,39 @@ impl Controller {
     /// Stores a job and starts it.
     ///
     /// # Errors
-    /// When the store cannot be written.
+    /// When the store cannot be written, or the job's checkpoints cannot be read.
     pub async fn submit(&self, spec: JobSpec) -> Result<JobHandle, ControllerError> {
         let id = uuid::Uuid::now_v7().to_string();
         self.store.insert(&id, &spec).await?;
-        let job = Job::new(self.policy.clone(), 0);
+        self.start_job(id, 0, spec).await
+    }
+
+    /// Starts a job of this directory again, with its checkpoints.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub async fn resume(&self, last: &JobRecord, spec: JobSpec) -> Result<JobHandle, ControllerError> {
+        self.store.restart(&last.id, &spec).await?;
+        self.start_job(last.id.clone(), last.generation, spec).await
+    }
+
+    /// The newest checkpoint of a job.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn newest_checkpoint(&self, url: &str, job: &str) -> Result<Option<Manifest>, ControllerError> {
+        let failed = |source: LogError| ControllerError::Checkpoints { url: url.to_owned(), source };
+        let objects = open_objects(url).map_err(|error| failed(error.into()))?;
+        Ok(Log::new(objects, job).read().await.map_err(failed)?.newest)
+    }
+
+    async fn start_job(&self, id: String, generation: u64, spec: JobSpec) -> Result<JobHandle, ControllerError> {
+        let failed = |source: LogError| ControllerError::Checkpoints { url: spec.checkpoints.url.clone(), source };
+        let objects = open_objects(&spec.checkpoints.url).map_err(|error| failed(error.into()))?;
+        let log = Log::new(objects, &id);
+        let view = log.read().await.map_err(failed)?;
+        // The log knows better than the database, which may be of another machine.
+        let job = Job::new(self.policy.clone(), generation.max(view.generation));
         let (status, watcher) = watch::channel(status_of(&job));
         let (inputs, queue) = mpsc::channel(QUEUED_EVENTS);
         let (attachments, attached) = mpsc::channel(QUEUED_EVENTS);
@@ -166,7 +207,10 @@ impl Controller {
                 source_batch_rows: spec.tuning.source_batch_rows,
                 source_linger_millis: u32::try_from(spec.tuning.source_linger.as_millis()).unwrap_or(u32::MAX),
                 queue_batches: spec.tuning.queue_batches,
+                checkpoint_url: spec.checkpoints.url.clone(),
+                restore: String::new(),
             },
+            first_epoch: if spec.checkpoints.resume { 0 } else { view.last + 1 },
             spec,
             controller: self.address(),
             store: self.store.clone(),
@@ -175,6 +219,8 @@ impl Controller {
             workers: HashMap::new(),
             status,
             inputs: inputs.downgrade(),
+            log,
+            checkpoints: None,
         };
         tokio::spawn(job_loop.run(queue, attached));
         Ok(JobHandle { id, inputs, status: watcher })
@@ -225,7 +271,26 @@ impl JobHandle {
 enum Input {
     Stop(StopMode),
     Worker { generation: u64, event: WorkerEvent },
+    /// The log belongs to that generation now.
+    Claimed { generation: u64, claim: Box<Claim> },
+    /// A manifest has been written, or not; the writer comes back.
+    Appended { writer: Box<Writer>, appended: Result<u64, AppendError> },
 }
+
+/// The checkpoints of one generation.
+struct Checkpoints {
+    generation: u64,
+    claim: Claim,
+    /// Away while it writes.
+    writer: Option<Writer>,
+    /// Once all tasks run.
+    coordinator: Option<Coordinator>,
+    /// Completed since the collector last ran.
+    uncollected: usize,
+}
+
+/// Checkpoints between two runs of the collector.
+const COLLECT_EVERY: usize = 4;
 
 /// A worker as the loop knows it.
 struct Known {
@@ -261,6 +326,10 @@ struct JobLoop {
     status: watch::Sender<JobStatus>,
     /// For the tasks that watch workers; weak, so that they do not keep the queue open.
     inputs: mpsc::WeakSender<Input>,
+    log: Log,
+    /// Manifests before it are not restored.
+    first_epoch: u64,
+    checkpoints: Option<Checkpoints>,
 }
 
 fn status_of(job: &Job) -> JobStatus {
@@ -270,7 +339,12 @@ fn status_of(job: &Job) -> JobStatus {
         restarts: job.facts.restarts,
         progress: Arc::default(),
         failure: job.state.failure().cloned(),
+        checkpoint: None,
     }
+}
+
+fn wall_micros() -> i64 {
+    chrono::Utc::now().timestamp_micros()
 }
 
 /// A random number in [0, 1), from the top 53 bits, which is what an `f64` holds.
@@ -293,7 +367,9 @@ impl JobLoop {
         while !self.job.state.name().is_terminal() {
             let deadline = self.job.deadline().map(|deadline| self.instant(deadline));
             let unheard = self.workers.values().filter_map(|worker| worker.exit.as_ref().map(|(_, until)| *until));
-            let deadline = unheard.chain(deadline).min();
+            let coordinator = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.coordinator.as_ref());
+            let checkpoint = coordinator.and_then(Coordinator::deadline).map(|deadline| self.instant(deadline));
+            let deadline = unheard.chain(deadline).chain(checkpoint).min();
             let timeout = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -303,7 +379,10 @@ impl JobLoop {
             tokio::select! {
                 Some(input) = queue.recv() => self.on_input(input).await,
                 Some(attachment) = attached.recv() => self.on_attachment(attachment).await,
-                () = timeout => self.handle(Event::Tick).await,
+                () = timeout => {
+                    self.handle(Event::Tick).await;
+                    self.coordinate(checkpoint::Event::Tick).await;
+                }
             }
             self.report_exits().await;
         }
@@ -345,7 +424,111 @@ impl JobLoop {
                     self.handle(Event::Worker { generation, event }).await;
                 }
             }
+            Input::Claimed { generation, claim } if generation == self.job.facts.generation => {
+                let checkpoints =
+                    Checkpoints { generation, writer: Some(self.log.writer(&claim)), claim: *claim, coordinator: None, uncollected: 0 };
+                self.checkpoints = Some(checkpoints);
+            }
+            Input::Claimed { .. } => {}
+            Input::Appended { writer, appended } => self.on_appended(*writer, appended).await,
         }
+    }
+
+    async fn on_appended(&mut self, writer: Writer, appended: Result<u64, AppendError>) {
+        let Some(checkpoints) = self.checkpoints.as_mut() else { return };
+        if checkpoints.generation != writer.generation() {
+            return;
+        }
+        let generation = checkpoints.generation;
+        checkpoints.writer = Some(writer);
+        match appended {
+            Ok(epoch) => self.coordinate(checkpoint::Event::Written { epoch }).await,
+            Err(error) => {
+                let class = match error {
+                    AppendError::Fenced { .. } => ErrorClass::Fatal,
+                    AppendError::Unknown { .. } => ErrorClass::Retryable,
+                };
+                let mut failure = Failure::new(class, format!("cannot commit a checkpoint: {error}"));
+                failure.hint = error.hint().map(str::to_owned);
+                self.handle(Event::Worker { generation, event: WorkerEvent::TaskFailed(failure) }).await;
+            }
+        }
+    }
+
+    /// Gives the coordinator an event and does what it wants.
+    async fn coordinate(&mut self, event: checkpoint::Event) {
+        let now = self.now().time;
+        let Some(checkpoints) = self.checkpoints.as_mut() else { return };
+        let generation = checkpoints.generation;
+        if generation != self.job.facts.generation {
+            return;
+        }
+        let Some(coordinator) = checkpoints.coordinator.as_mut() else { return };
+        for effect in coordinator.step(event, now, wall_micros()) {
+            match effect {
+                checkpoint::Effect::Begin { epoch, last } => {
+                    let order = rpc::controller_message::Message::Checkpoint(rpc::Checkpoint { epoch, last });
+                    self.send(generation, rpc::ControllerMessage { message: Some(order) });
+                }
+                checkpoint::Effect::Publish { epoch } => {
+                    let order = rpc::controller_message::Message::Publish(rpc::Publish { epoch });
+                    self.send(generation, rpc::ControllerMessage { message: Some(order) });
+                }
+                checkpoint::Effect::Write(manifest) => self.append(*manifest),
+                checkpoint::Effect::Completed(completed) => self.on_completed(*completed),
+                checkpoint::Effect::Fail(failure) => {
+                    Box::pin(self.handle(Event::Worker { generation, event: WorkerEvent::TaskFailed(failure) })).await;
+                }
+            }
+        }
+    }
+
+    /// Writes a manifest, without holding up the loop.
+    fn append(&mut self, manifest: Manifest) {
+        let writer = self.checkpoints.as_mut().and_then(|checkpoints| checkpoints.writer.take());
+        // The coordinator writes one at a time.
+        let Some(mut writer) = writer else { return };
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            let appended = writer.append(manifest).await;
+            if let Some(inputs) = inputs.upgrade() {
+                let _ = inputs.send(Input::Appended { writer: Box::new(writer), appended }).await;
+            }
+        });
+    }
+
+    fn on_completed(&mut self, completed: checkpoint::Completed) {
+        tracing::debug!(job_id = self.id, epoch = completed.epoch, bytes = completed.bytes, "checkpoint");
+        self.status.send_modify(|status| status.checkpoint = Some(Arc::new(completed)));
+        let Some(checkpoints) = self.checkpoints.as_mut() else { return };
+        checkpoints.uncollected += 1;
+        if checkpoints.uncollected >= COLLECT_EVERY {
+            checkpoints.uncollected = 0;
+            let (log, keep, generation) = (self.log.clone(), self.spec.checkpoints.keep, checkpoints.generation);
+            tokio::spawn(async move {
+                if let Err(error) = collect(&log, keep, generation).await {
+                    tracing::warn!(job_id = log.job(), %error, "old checkpoints are not removed");
+                }
+            });
+        }
+    }
+
+    /// All tasks run: checkpoints begin.
+    fn start_coordinator(&mut self) {
+        let now = self.now().time;
+        let Some(checkpoints) = self.checkpoints.as_mut() else { return };
+        let Ok(plan) = serde_json::from_str::<JobPlan>(&self.spec.plan) else { return };
+        let Checkpointing { interval, timeout, .. } = self.spec.checkpoints.clone();
+        let setting = Setting {
+            job: self.id.clone(),
+            generation: checkpoints.generation,
+            plan,
+            next_epoch: checkpoints.claim.number + 1,
+            restored: restored(&checkpoints.claim, self.first_epoch).cloned(),
+            interval,
+            timeout,
+        };
+        checkpoints.coordinator = Some(Coordinator::new(setting, now));
     }
 
     /// Handles the ends of processes whose words have all been heard.
@@ -391,7 +574,7 @@ impl JobLoop {
             .filter(|worker| worker.id == register.worker_id && worker.outbound.is_none());
         let Some(worker) = expected else {
             // A stranger, or a zombie whose process was given up: it is told to stop and not heard.
-            let _ = outbound.try_send(Ok(stop_message(StopMode::Immediate)));
+            let _ = outbound.try_send(Ok(stop_message(rpc::StopMode::StopImmediate)));
             return;
         };
         worker.outbound = Some(outbound);
@@ -409,7 +592,32 @@ impl JobLoop {
     async fn on_message(&mut self, generation: u64, message: Message) {
         let event = match message {
             Message::Register(_) => return,
-            Message::Started(_) => WorkerEvent::Started,
+            Message::Started(_) => {
+                if generation == self.job.facts.generation {
+                    self.start_coordinator();
+                }
+                WorkerEvent::Started
+            }
+            Message::TaskCheckpointed(checkpointed) => {
+                match serde_json::from_str::<TaskSnapshot>(&checkpointed.snapshot) {
+                    Ok(snapshot) if generation == self.job.facts.generation => {
+                        self.coordinate(checkpoint::Event::Snapshot(Box::new(snapshot))).await;
+                        WorkerEvent::Heartbeat
+                    }
+                    Ok(_) => WorkerEvent::Heartbeat,
+                    Err(error) => WorkerEvent::TaskFailed(Failure::new(
+                        ErrorClass::Fatal,
+                        format!("cannot read what the worker says of a checkpoint: {error}"),
+                    )),
+                }
+            }
+            Message::TaskPublished(published) => {
+                if generation == self.job.facts.generation {
+                    let place = (published.stage as usize, published.task as usize);
+                    self.coordinate(checkpoint::Event::Published { place, epoch: published.epoch }).await;
+                }
+                WorkerEvent::Heartbeat
+            }
             Message::TaskFailed(failed) => WorkerEvent::TaskFailed(failure_of(failed)),
             Message::Finished(_) => WorkerEvent::Finished,
             Message::Progress(progress) => {
@@ -482,6 +690,7 @@ impl JobLoop {
             if before.facts.generation == self.job.facts.generation {
                 status.progress = published.progress.clone();
             }
+            status.checkpoint = published.checkpoint.take();
             // While the next attempt starts, the reason of the last one stays visible.
             if status.failure.is_none() && !status.state.is_terminal() {
                 status.failure = published.failure.take();
@@ -494,10 +703,18 @@ impl JobLoop {
         match effect {
             Effect::StartWorker { generation } => self.start_worker(generation),
             Effect::SendStart { generation } => {
-                let start = rpc::controller_message::Message::Start(self.plan.clone());
+                let mut start = self.plan.clone();
+                let claim = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.generation == generation);
+                if let Some(manifest) = claim.and_then(|checkpoints| restored(&checkpoints.claim, self.first_epoch)) {
+                    start.restore = serde_json::to_string(manifest).expect("a manifest is JSON");
+                }
+                let start = rpc::controller_message::Message::Start(start);
                 self.send(generation, rpc::ControllerMessage { message: Some(start) });
             }
-            Effect::SendStop { generation, mode } => self.send(generation, stop_message(mode)),
+            Effect::SendStop { generation, mode } => match mode.order() {
+                Some(order) => self.send(generation, stop_message(order)),
+                None => Box::pin(self.coordinate(checkpoint::Event::Stop)).await,
+            },
             Effect::KillWorker { generation } => {
                 if let Some(kill) = self.workers.get_mut(&generation).and_then(|worker| worker.kill.take()) {
                     let _ = kill.send(());
@@ -526,19 +743,43 @@ impl JobLoop {
         };
         self.workers
             .insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
-        tokio::spawn(watch_worker(self.scheduler.clone(), worker, self.inputs.clone(), killed));
+        tokio::spawn(watch_worker(self.scheduler.clone(), worker, self.log.clone(), self.inputs.clone(), killed));
     }
 }
 
-fn stop_message(mode: StopMode) -> rpc::ControllerMessage {
-    let stop = rpc::Stop { mode: rpc::StopMode::from(mode).into() };
+/// What a generation goes on from.
+fn restored(claim: &Claim, first_epoch: u64) -> Option<&Manifest> {
+    claim.restore.as_ref().filter(|manifest| manifest.epoch >= first_epoch)
+}
+
+fn stop_message(mode: rpc::StopMode) -> rpc::ControllerMessage {
+    let stop = rpc::Stop { mode: mode.into() };
     rpc::ControllerMessage { message: Some(rpc::controller_message::Message::Stop(stop)) }
+}
+
+/// Claims the log for a generation.
+async fn claim(log: &Log, generation: u64) -> Result<Claim, Failure> {
+    let claim = log.claim(generation, uuid::Uuid::new_v4().to_string()).await.map_err(|error| {
+        let class = match &error {
+            LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
+            _ => ErrorClass::Fatal,
+        };
+        let mut failure = Failure::new(class, format!("cannot claim the job's checkpoints: {error}"));
+        failure.hint = error.hint().map(str::to_owned);
+        failure
+    })?;
+    if claim.generation == generation {
+        return Ok(claim);
+    }
+    let message = format!("another controller runs this job: its log is at generation {}", claim.generation - 1);
+    Err(Failure::new(ErrorClass::Fatal, message).with_hint("End one of the two."))
 }
 
 /// A worker from its start to its end, which is reported exactly once.
 async fn watch_worker(
     scheduler: Arc<dyn Scheduler>,
     worker: StartWorker,
+    log: Log,
     inputs: mpsc::WeakSender<Input>,
     mut killed: oneshot::Receiver<()>,
 ) {
@@ -548,6 +789,19 @@ async fn watch_worker(
             let _ = inputs.send(Input::Worker { generation, event }).await;
         }
     };
+    // Not before the log is ours: an older worker must not be able to commit what this one does not know of.
+    let claimed = tokio::select! {
+        claimed = claim(&log, generation) => claimed,
+        _ = &mut killed => return report(WorkerEvent::Exited(Exit::default())).await,
+    };
+    match claimed {
+        Ok(claim) => {
+            if let Some(inputs) = inputs.upgrade() {
+                let _ = inputs.send(Input::Claimed { generation, claim: Box::new(claim) }).await;
+            }
+        }
+        Err(failure) => return report(WorkerEvent::NotStarted(failure)).await,
+    }
     let started = tokio::select! {
         started = scheduler.start(worker) => started,
         _ = &mut killed => return report(WorkerEvent::Exited(Exit::default())).await,

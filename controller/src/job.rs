@@ -7,6 +7,7 @@ use std::time::Duration;
 use artifacts::Digest;
 use protocol::rpc;
 
+use crate::checkpoint::Completed;
 use crate::state::JobState;
 
 /// What to run.
@@ -22,6 +23,22 @@ pub struct JobSpec {
     /// JSON of `protocol::job::JobPlan`, handed to the worker unread.
     pub plan: String,
     pub tuning: Tuning,
+    pub checkpoints: Checkpointing,
+}
+
+/// Where a job's checkpoints are, and how often they are taken.
+#[derive(Clone, Debug)]
+pub struct Checkpointing {
+    /// A storage URL; the job has a directory of its own there.
+    pub url: String,
+    pub interval: Duration,
+    /// Longest that one may take.
+    pub timeout: Duration,
+    /// Checkpoints that are kept; older ones are collected.
+    pub keep: usize,
+    /// Go on from the newest one, if there is any. Otherwise the job starts from its beginning, and its earlier
+    /// checkpoints are no longer restored.
+    pub resume: bool,
 }
 
 /// What a worker is told beside its plan.
@@ -38,17 +55,21 @@ pub struct Tuning {
 /// How to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StopMode {
+    /// A last checkpoint; windows stay open in it, and the job can go on from it.
+    Checkpoint,
     /// Sources end, what they have read flows through, windows are flushed, sinks publish.
     Graceful,
     /// Rows in flight are dropped.
     Immediate,
 }
 
-impl From<StopMode> for rpc::StopMode {
-    fn from(mode: StopMode) -> Self {
-        match mode {
-            StopMode::Graceful => rpc::StopMode::StopGraceful,
-            StopMode::Immediate => rpc::StopMode::StopImmediate,
+impl StopMode {
+    /// What a worker is told; `None`: it is told by a barrier.
+    pub(crate) fn order(self) -> Option<rpc::StopMode> {
+        match self {
+            StopMode::Checkpoint => None,
+            StopMode::Graceful => Some(rpc::StopMode::StopGraceful),
+            StopMode::Immediate => Some(rpc::StopMode::StopImmediate),
         }
     }
 }
@@ -128,11 +149,32 @@ pub struct JobStatus {
     pub progress: Arc<Vec<rpc::TaskProgress>>,
     /// Why it failed, or why it was last restarted.
     pub failure: Option<Failure>,
+    /// The newest checkpoint of this controller.
+    pub checkpoint: Option<Arc<Completed>>,
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use protocol::job::{JobPlan, StagePlan};
+
     use super::*;
+
+    /// One stage with two tasks, of which nothing happens by itself.
+    pub(crate) fn plan() -> JobPlan {
+        let stage = StagePlan {
+            id: 0,
+            name: "flights".into(),
+            operators: vec!["source flights (toy)".into()],
+            parallelism: 2,
+            generated: true,
+            source: None,
+            sink: None,
+            input_schema: Default::default(),
+            output_schema: Default::default(),
+            tables: Vec::new(),
+        };
+        JobPlan { code: "c0de".into(), stages: vec![stage], edges: vec![] }
+    }
 
     /// A job whose binary is the text `#!/bin/sh`, for tests that never execute it.
     pub(crate) fn spec() -> JobSpec {
@@ -141,8 +183,15 @@ pub(crate) mod tests {
             query: "SELECT 1".into(),
             code: "c0de".into(),
             binary: Digest::of("#!/bin/sh"),
-            plan: r#"{"code":"c0de","stages":[],"edges":[]}"#.into(),
+            plan: serde_json::to_string(&plan()).unwrap(),
             tuning: Tuning { source_batch_rows: 512, source_linger: Duration::from_millis(100), queue_batches: 16 },
+            checkpoints: Checkpointing {
+                url: "/nowhere".into(),
+                interval: Duration::from_secs(10),
+                timeout: Duration::from_secs(600),
+                keep: 10,
+                resume: true,
+            },
         }
     }
 

@@ -12,6 +12,8 @@
 //! * [`state`] decides: a pure function from a job and an event to the next job and a list of effects. Nothing else
 //!   in this crate decides anything about a job's life.
 //! * [`control`] executes the effects, one task a job, and turns what the world does into events.
+//! * [`checkpoint`] decides when a checkpoint begins and is complete; [`log`] is where its manifest goes, and who may write
+//!   it; [`collect`] removes what nobody can restore any more.
 //! * [`scheduler`] starts and ends workers. [`server`] is where they attach. [`store`] keeps what must survive, and
 //!   [`lock`] keeps a second controller out of the same state directory.
 //!
@@ -24,16 +26,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod collect;
+pub mod checkpoint;
 pub mod control;
 pub mod diagram;
 pub mod job;
 pub mod lock;
+pub mod log;
 pub mod scheduler;
 pub mod server;
 pub mod state;
 pub mod store;
 
 pub use control::{Controller, ControllerError, ControllerOptions, JobHandle, WorkerLine, WorkerLog};
-pub use job::{ErrorClass, Failure, JobSpec, JobStatus, StopMode, Tuning};
+pub use job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode, Tuning};
 pub use protocol::rpc::TaskProgress;
 pub use state::{JobState, Policy};

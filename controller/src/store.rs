@@ -175,6 +175,32 @@ impl Store {
         Ok(())
     }
 
+    /// A job that is started again, perhaps with another plan.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn restart(&self, id: &str, spec: &JobSpec) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE jobs SET name = ?, query = ?, code = ?, binary = ?, plan = ?, desired = ?, state = ?, restarts = 0,
+                 updated_at = ?, ended_at = NULL, failure_class = NULL, failure_message = NULL, failure_hint = NULL,
+                 failure_detail = NULL
+             WHERE id = ?",
+        )
+        .bind(&spec.name)
+        .bind(&spec.query)
+        .bind(&spec.code)
+        .bind(spec.binary.to_string())
+        .bind(&spec.plan)
+        .bind(Desired::Running.name())
+        .bind(JobState::Created.name())
+        .bind(now_micros())
+        .bind(id)
+        .execute(&self.pool)
+        .await
+        .map_err(sql("write to"))?;
+        Ok(())
+    }
+
     /// Records where a job is, and how it got there.
     ///
     /// # Errors

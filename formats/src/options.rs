@@ -57,6 +57,10 @@ pub struct JsonOptions {
     pub unstructured: bool,
     /// Documents are wrapped as `{"schema": ..., "payload": {...}}`, as Kafka Connect does.
     pub include_schema: bool,
+    /// Keys are those of the columns to the letter, and not in any case: the table has columns, or members of one
+    /// struct, that differ in case alone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exact_keys: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +125,9 @@ pub struct ParquetOptions {
     pub compression: ParquetCompression,
     /// Most rows of a row group; `None`: the writer's own default.
     pub row_group_rows: Option<usize>,
+    /// About the most bytes of a row group, as it is encoded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub row_group_bytes: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::options::BadData;
 pub(crate) fn check_single_column(schema: &Schema, types: &[ScalarType], format: &str) -> Result<(), String> {
     match schema.fields.as_slice() {
         [] => Ok(()),
-        [field] if field.name == "value" && types.contains(&field.ty) => Ok(()),
+        [field] if field.name.eq_ignore_ascii_case("value") && types.contains(&field.ty) => Ok(()),
         _ => {
             let types: Vec<String> = types.iter().map(|ty| format!("value {ty}")).collect();
             Err(format!("a table with {format} has exactly one column, {}", types.join(" or ")))

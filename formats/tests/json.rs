@@ -73,6 +73,43 @@ fn long_and_escaped_keys_are_found() {
 }
 
 #[test]
+fn keys_in_another_case_are_found() {
+    let place = ScalarType::Struct(vec![Field::new("zipCode", ScalarType::Int64, true)]);
+    let schema = schema(&[("userId", ScalarType::Int64), ("place", place)]);
+    let input = concat!(
+        "{\"userid\":1,\"Place\":{\"ZIPCODE\":7}}\n",
+        "{\"userid\":2,\"Place\":{\"ZIPCODE\":8}}\n",
+        // The name to the letter wins, wherever it stands, and whatever its value is.
+        "{\"userid\":0,\"userId\":3}\n",
+        "{\"userId\":4,\"userid\":0,\"USERID\":{}}\n",
+        "{\"userId\":null,\"userid\":0}\n",
+        "{\"user_id\":0}\n",
+    );
+    let expected = concat!(
+        "{\"userId\":1,\"place\":{\"zipCode\":7}}\n",
+        "{\"userId\":2,\"place\":{\"zipCode\":8}}\n",
+        "{\"userId\":3,\"place\":null}\n",
+        "{\"userId\":4,\"place\":null}\n",
+        "{\"userId\":null,\"place\":null}\n",
+        "{\"userId\":null,\"place\":null}\n",
+    );
+    assert_eq!(rewrite(&schema, input.as_bytes()).unwrap(), expected);
+}
+
+#[test]
+fn keys_of_columns_that_differ_in_case_alone_are_exact() {
+    let both = schema(&[("id", ScalarType::Int64), ("ID", ScalarType::Int64)]);
+    let lines = "{\"ID\":1,\"id\":2}\n{\"Id\":3}\n";
+    assert_eq!(rewrite(&both, lines.as_bytes()).unwrap(), "{\"id\":2,\"ID\":1}\n{\"id\":null,\"ID\":null}\n");
+    // Where the other column is not read, the planner says that there is one.
+    let options = JsonOptions { exact_keys: true, ..JsonOptions::default() };
+    let reading = Reading { format: Format::Json(options), ..reading(BadData::Fail) };
+    let mut decoder = Decoder::new(&reading, &schema(&[("id", ScalarType::Int64)])).unwrap();
+    decoder.decode(b"{\"ID\":1}\n", true, usize::MAX).unwrap();
+    assert!(decoder.take().unwrap()[0].is_null(0));
+}
+
+#[test]
 fn strings_are_unescaped() {
     let texts = column(ScalarType::Utf8, "{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e4\\ud83d\\ude00é\"}").unwrap();
     assert_eq!(texts.as_string::<i32>().value(0), "\"\\/\u{8}\u{c}\n\r\tä😀é");
@@ -91,6 +128,32 @@ fn numbers_are_the_nearest_ones() {
     let largest = schema(&[("a", ScalarType::UInt64)]);
     let line = "{\"a\":18446744073709551615}\n";
     assert_eq!(rewrite(&largest, line.as_bytes()).unwrap(), line);
+}
+
+#[test]
+fn numbers_may_stand_in_quotes() {
+    let decimal = ScalarType::Decimal { precision: 6, scale: 2 };
+    let schema = schema(&[
+        ("d", ScalarType::Float64),
+        ("r", ScalarType::Float32),
+        ("b", ScalarType::Int64),
+        ("u", ScalarType::UInt64),
+        ("t", ScalarType::Int8),
+        ("m", decimal),
+    ]);
+    let quoted = concat!(
+        "{\"d\":\"1.5\",\"r\":\"-2.5e0\",\"b\":\"-9223372036854775808\",\"u\":\"18446744073709551615\",",
+        "\"t\":\"\\u0031\",\"m\":\"12.50\"}\n"
+    );
+    let plain = concat!(
+        "{\"d\":1.5,\"r\":-2.5,\"b\":-9223372036854775808,\"u\":18446744073709551615,",
+        "\"t\":1,\"m\":12.50}\n"
+    );
+    assert_eq!(rewrite(&schema, quoted.as_bytes()).unwrap(), plain);
+    for text in ["", " 1", "1 ", "+1", "01", "1.", ".5", "0x1", "NaN", "1,5", "1_000", "-", "true", "1e", "\\\"1"] {
+        let found = column(ScalarType::Float64, &format!("{{\"a\":\"{text}\"}}"));
+        assert!(found.is_err_and(|reason| reason.contains("DOUBLE expected, found \"")), "{text}");
+    }
 }
 
 #[test]
@@ -115,7 +178,10 @@ fn json_columns_keep_their_text() {
 #[test]
 fn mistakes_name_line_column_and_reason() {
     let cases = [
-        (ScalarType::Int64, "{\"a\":\"1\"}", "line 1, column 6: column \"a\": BIGINT expected, found a string"),
+        (ScalarType::Int64, "{\"a\":\"x\"}", "line 1, column 6: column \"a\": BIGINT expected, found \"x\""),
+        (ScalarType::Int64, "{\"a\":\"1.5\"}", "line 1, column 6: column \"a\": BIGINT expected, found number 1.5"),
+        (ScalarType::Int8, "{\"a\":\"128\"}", "line 1, column 6: column \"a\": 128 is out of range for TINYINT"),
+        (ScalarType::Bool, "{\"a\":\"true\"}", "line 1, column 6: column \"a\": BOOLEAN expected, found a string"),
         (ScalarType::Int64, "{}\n{\"a\":1.0}", "line 2, column 6: column \"a\": BIGINT expected, found number 1.0"),
         (ScalarType::Int8, "{\"a\":128}", "line 1, column 6: column \"a\": 128 is out of range for TINYINT"),
         (
@@ -301,9 +367,11 @@ proptest! {
                 let texts = columns[0].as_string::<i32>();
                 texts.is_valid(0).then(|| texts.value(0).to_owned())
             });
-            // A key given twice has its last value with us, and no earlier one is looked at by serde_json.
+            // A key given twice has its last value with us, and no earlier one is looked at by serde_json. Nor does it
+            // take a key in another case, which a damaged byte may make.
             let twice = members.iter().filter(|member| member.starts_with("\"a\":")).count() > 1;
-            if !twice {
+            let other_case = line.windows(3).any(|key| key == b"\"A\"");
+            if !twice && !other_case {
                 prop_assert_eq!(ours, reference(&line), "{}", String::from_utf8_lossy(&line));
             }
         }

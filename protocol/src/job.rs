@@ -5,6 +5,8 @@
 use schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::checkpoint::TableSpec;
+
 /// A graph of stages, as JSON beside the binary in the artifact's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobPlan {
@@ -28,6 +30,9 @@ pub struct StagePlan {
     pub sink: Option<SinkPlan>,
     pub input_schema: Schema,
     pub output_schema: Schema,
+    /// What its tasks keep, by number of the table.
+    #[serde(default)]
+    pub tables: Vec<TableSpec>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

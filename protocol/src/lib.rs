@@ -1,15 +1,16 @@
 //! What controller and workers say to each other.
 //!
 //! [`job`] is the execution plan, data that the compiler writes, the controller carries unread and the worker
-//! runs. [`rpc`] is the gRPC service, generated from `proto/worker.proto`.
+//! runs. [`checkpoint`] is what survives it. [`rpc`] is the gRPC service, generated from `proto/worker.proto`.
 //!
 //! Not here: behaviour. Both sides depend on this crate, so it depends on neither.
 
+pub mod checkpoint;
 pub mod job;
 
 /// What a worker's Register must name: it grows with every change of the protocol that an older side would not
 /// understand.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The gRPC messages and service; see `proto/worker.proto`.
 #[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]

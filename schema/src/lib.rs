@@ -148,6 +148,11 @@ impl Schema {
         self.fields.iter().position(|field| field.name == name)
     }
 
+    /// Index of the column that users mean by that name: see [`find_name`].
+    pub fn find(&self, name: &str) -> Option<usize> {
+        find_name(self.fields.iter().map(|field| field.name.as_str()), name)
+    }
+
     pub fn to_arrow(&self) -> arrow::datatypes::SchemaRef {
         Arc::new(arrow::datatypes::Schema::new(arrow_fields(&self.fields)))
     }
@@ -158,6 +163,22 @@ impl Schema {
         let fields = schema.fields().iter().map(|field| field_from_arrow(field)).collect::<Result<_, _>>()?;
         Ok(Schema { fields })
     }
+}
+
+/// Index of the name that is `wanted`; else of the only one that differs from it in case alone.
+pub fn find_name<'a>(names: impl IntoIterator<Item = &'a str>, wanted: &str) -> Option<usize> {
+    let folded = wanted.to_lowercase();
+    let (mut alike, mut several) = (None, false);
+    for (index, name) in names.into_iter().enumerate() {
+        if name == wanted {
+            return Some(index);
+        }
+        if name.to_lowercase() == folded {
+            several |= alike.is_some();
+            alike = Some(index);
+        }
+    }
+    if several { None } else { alike }
 }
 
 /// An Arrow type that no column can have.
@@ -383,6 +404,13 @@ impl fmt::Display for Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_found_exactly_then_in_any_case() {
+        let find = |wanted| find_name(["userId", "userid", "At", "größe"], wanted);
+        assert_eq!((find("userid"), find("userId"), find("USERID")), (Some(1), Some(0), None));
+        assert_eq!((find("at"), find("GRÖSSE"), find("GRÖßE"), find("a")), (Some(2), None, Some(3), None));
+    }
 
     #[test]
     fn every_type_survives_arrow_and_json() {

@@ -10,10 +10,13 @@
 //! | `oracle.sql` | what DataFusion runs, one SELECT for each output, if not the query itself |
 //! | `.no-oracle` | the reason why DataFusion's answer would be another one, or none |
 //! | `.ordered` | the order of the rows at parallelism 1 matters |
+//! | `.whole` | the reason why the parallel run gets each input as it is, and not cut into parts |
 //! | `message.txt` | (errors) the rendered diagnostics |
 
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use super::rows::difference;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -91,25 +94,4 @@ fn directories(of: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The lines in which two texts differ, with one line around them: what the ends share is left out.
-pub(crate) fn difference(expected: &str, found: &str) -> String {
-    let (old, new): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
-    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
-    let mut out = String::new();
-    let mut line = |sign: char, text: &str| out.push_str(&format!("{sign} {text}\n"));
-    if head > 0 {
-        line(' ', old[head - 1]);
-    }
-    old[head..old.len() - tail].iter().take(40).for_each(|text| line('-', text));
-    new[head..new.len() - tail].iter().take(40).for_each(|text| line('+', text));
-    if tail > 0 {
-        line(' ', old[old.len() - tail]);
-    }
-    if out.is_empty() {
-        out.push_str("only the end of the last line\n");
-    }
-    out
 }

@@ -1,9 +1,12 @@
-//! The runner of the cases: what a case is ([`case`]), where it is built ([`world`]), the two kinds of test
-//! ([`running`], [`failing`]), rows as text ([`rows`]) and the oracle ([`oracle`]).
+//! The runner of the cases: what a case is ([`case`]), where it is built ([`world`]) and with what ([`program`]), the
+//! two kinds of test ([`running`], [`failing`]), inputs in parts ([`cut`]), rows as text ([`rows`]) and the oracle
+//! ([`oracle`]).
 
 pub(crate) mod case;
+pub(crate) mod cut;
 pub(crate) mod failing;
 pub(crate) mod oracle;
+pub(crate) mod program;
 pub(crate) mod rows;
 pub(crate) mod running;
 pub(crate) mod world;

@@ -2,29 +2,34 @@
 //!
 //! It is made from the compiler's first view, the statements in canonical spelling:
 //!
-//! - a table with a file connector is read with Arrow's own readers into memory; its virtual fields become a view;
+//! - a table with a file connector is read into memory with the readers of Arrow and Parquet; its virtual fields become
+//!   a view;
 //! - `tumble(INTERVAL ...)` becomes `named_struct('start', date_bin(...), 'end', ...)` of the event time column;
 //! - a memory table becomes a view of the rows inserted into it;
 //! - every INSERT into a connector, and every bare SELECT, is a query whose rows go to the output of that name.
 //!
-//! Rows are written with our own JSON encoder, which has its own tests.
+//! Rows are written with our own JSON encoder, which has its own tests. Types are what DataFusion understands by their
+//! names; only for those that it has no name for (`STRUCT<...>`) the compiler's word is taken.
 //!
 //! Limits: one event time column in the script, and none of the sources that make their rows (impulse, nexmark); a case
 //! beyond them has an `oracle.sql` or a `.no-oracle`.
 
-use std::fs;
-use std::io::{BufReader, Cursor};
+use std::fs::{self, File};
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{Field, Schema as ArrowSchema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema as ArrowSchema, SchemaRef};
+use arrow::error::ArrowError;
 use compiler_driver::{Compiled, View};
 use datafusion::config::Dialect;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use flate2::read::MultiGzDecoder;
 use formats::{Encoder, Format, JsonOptions};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::{ScalarType, Schema};
 
 use super::case::Case;
@@ -35,7 +40,7 @@ pub(crate) async fn answer(case: &Case, compiled: &Compiled) -> Result<Outputs, 
     let script = Script::parse(compiled.view(View::Ast))?;
     let context = context();
     for table in script.tables.iter().filter(|table| table.is_read(&script)) {
-        register(&context, table, case).await?;
+        register(&context, table, case, compiled).await?;
     }
     let event_time = script.event_time()?;
     let mut outputs = Outputs::new();
@@ -85,8 +90,13 @@ async fn run(context: &SessionContext, sql: &str) -> Result<(ArrowSchema, Vec<Re
 }
 
 async fn rows(context: &SessionContext, sql: &str) -> Result<Vec<String>, String> {
-    let (arrow, batches) = run(context, sql).await?;
-    let schema = Schema::from_arrow(&arrow).map_err(|error| error.to_string())?;
+    let (schema, batches) = run(context, sql).await?;
+    lines(&schema, &batches)
+}
+
+/// Rows as lines of JSON.
+fn lines(schema: &ArrowSchema, batches: &[RecordBatch]) -> Result<Vec<String>, String> {
+    let schema = Schema::from_arrow(schema).map_err(|error| error.to_string())?;
     let encoder = Encoder::new(&Format::Json(JsonOptions::default()), &schema)?;
     let mut text = vec![];
     for batch in batches {
@@ -243,13 +253,12 @@ impl Table {
 }
 
 /// Reads a table's files into the context.
-async fn register(context: &SessionContext, table: &Table, case: &Case) -> Result<(), String> {
+async fn register(context: &SessionContext, table: &Table, case: &Case, compiled: &Compiled) -> Result<(), String> {
     let connector = table.option("connector").unwrap_or_default();
     if !matches!(connector, "single_file" | "filesystem") {
         return Err(format!("table {} is of connector {connector}, which makes its rows", table.name));
     }
-    let stored: Vec<&Column> = table.columns.iter().filter(|column| column.generated.is_none()).collect();
-    let schema = arrow_schema(context, &stored).await?;
+    let schema = arrow_schema(context, table, compiled).await?;
     let path = case.path(table.option("path").ok_or_else(|| format!("table {} has no path", table.name))?);
     let mut batches = vec![];
     for file in files(&path)? {
@@ -271,17 +280,31 @@ async fn register(context: &SessionContext, table: &Table, case: &Case) -> Resul
     Ok(())
 }
 
-/// The types as DataFusion understands their names, in our representation.
-async fn arrow_schema(context: &SessionContext, columns: &[&Column]) -> Result<SchemaRef, String> {
+/// The stored columns, with the types as DataFusion understands their names, in our representation. A column of a type
+/// that it has no name for, and that the query does not read, is left out.
+async fn arrow_schema(context: &SessionContext, table: &Table, compiled: &Compiled) -> Result<SchemaRef, String> {
     let mut fields = vec![];
-    for column in columns {
+    for column in table.columns.iter().filter(|column| column.generated.is_none()) {
         let ty = if column.ty.eq_ignore_ascii_case("JSON") { "TEXT" } else { &column.ty };
-        let (schema, _) = run(context, &format!("SELECT CAST(NULL AS {ty}) AS {}", column.name)).await?;
+        let Ok((schema, _)) = run(context, &format!("SELECT CAST(NULL AS {ty}) AS {}", column.name)).await else {
+            fields.extend(understood(compiled, table, column));
+            continue;
+        };
         let field = schema.field(0);
         let ty = ScalarType::from_arrow(field.data_type()).map_err(|error| error.to_string())?;
         fields.push(Field::new(field.name(), ty.to_arrow(), true));
     }
     Ok(Arc::new(ArrowSchema::new(fields)))
+}
+
+/// A column as the compiler has understood it, if the query reads it; of a struct, the members that are read.
+fn understood(compiled: &Compiled, table: &Table, column: &Column) -> Option<Field> {
+    let is_source = |name: &str| name == table.name.trim_matches('"');
+    let mut stages = compiled.plan.stages.iter();
+    let stage = stages.find(|stage| stage.source.as_ref().is_some_and(|source| is_source(&source.table)))?;
+    let name = column.name.trim_matches('"');
+    let field = &stage.input_schema.fields[stage.input_schema.index_of(name)?];
+    Some(Field::new(name, field.ty.to_arrow(), true))
 }
 
 fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
@@ -298,9 +321,17 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read_file(path: &Path, table: &Table, schema: &SchemaRef) -> Result<Vec<RecordBatch>, String> {
-    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let failed = |error: arrow::error::ArrowError| format!("{}: {error}", path.display());
-    match table.option("format").unwrap_or("json") {
+    let failed = |error: ArrowError| format!("{}: {error}", path.display());
+    let format = table.option("format").unwrap_or("json");
+    if format == "parquet" {
+        let (_, batches) = read_parquet(path)?;
+        return batches.iter().map(|batch| declared(batch, schema).map_err(failed)).collect();
+    }
+    let bytes = inflated(path, table.option("source.compression"))?;
+    let unstructured = table.option("json.unstructured") == Some("true");
+    match format {
+        "raw_string" => Ok(vec![documents(&bytes, false, schema).map_err(failed)?]),
+        "json" if unstructured => Ok(vec![documents(&bytes, true, schema).map_err(failed)?]),
         "json" => {
             let reader = arrow::json::ReaderBuilder::new(Arc::clone(schema)).build(BufReader::new(Cursor::new(bytes)));
             reader.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
@@ -317,12 +348,63 @@ fn read_file(path: &Path, table: &Table, schema: &SchemaRef) -> Result<Vec<Recor
     }
 }
 
-/// Lines of a text file that a sink has written; a Parquet file's rows as JSON.
+/// The columns that the table declares, as it declares them.
+fn declared(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
+        Some(column) => cast(column, field.data_type()),
+        None => Err(ArrowError::SchemaError(format!("there is no column {}", field.name()))),
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<ArrayRef>, ArrowError>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+/// Lines that are the values of the only column. Of JSON blank lines are nothing, and the document `null` is null.
+fn documents(bytes: &[u8], json: bool, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().filter(|line| !json || !line.trim().is_empty());
+    let values: StringArray = lines.map(|line| (!json || line.trim() != "null").then_some(line)).collect();
+    RecordBatch::try_new(Arc::clone(schema), vec![Arc::new(values) as ArrayRef])
+}
+
+/// A file's bytes, decompressed as the table says or else as the file's name does.
+fn inflated(path: &Path, compression: Option<&str>) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let bytes = fs::read(path).map_err(failed)?;
+    let by_name = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => "gzip",
+        Some("zst") => "zstd",
+        _ => "none",
+    };
+    match compression.unwrap_or(by_name) {
+        "gzip" => {
+            let mut text = vec![];
+            MultiGzDecoder::new(bytes.as_slice()).read_to_end(&mut text).map_err(failed)?;
+            Ok(text)
+        }
+        "zstd" => zstd::decode_all(bytes.as_slice()).map_err(failed),
+        _ => Ok(bytes),
+    }
+}
+
+fn read_parquet(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(&error))?;
+    let schema = Arc::clone(builder.schema());
+    let reader = builder.build().map_err(|error| failed(&error))?;
+    let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|error| failed(&error))?;
+    Ok((schema, batches))
+}
+
+/// Lines of a text file that a sink has written, decompressed; a Parquet file's rows as JSON.
 pub(crate) fn read_lines(path: &Path) -> Result<Vec<String>, String> {
-    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    match String::from_utf8(text) {
+    if path.extension().is_some_and(|extension| extension == "parquet") {
+        let (schema, batches) = read_parquet(path)?;
+        return lines(&schema, &batches);
+    }
+    match String::from_utf8(inflated(path, None)?) {
         Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-        Err(_) => Err(format!("{} is not text: write the output of a case as JSON", path.display())),
+        Err(_) => Err(format!("{} is neither text nor Parquet, which is all that a case can compare", path.display())),
     }
 }
 

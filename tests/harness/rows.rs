@@ -2,8 +2,6 @@
 
 use serde_json::{Number, Value};
 
-use super::case::difference;
-
 /// Significant digits that two ways of adding up the same floats agree in.
 const DIGITS: usize = 12;
 
@@ -20,7 +18,7 @@ pub(crate) fn in_order(lines: &[String]) -> String {
 
 /// Whether two sets of rows are the same, but for the last digits of floats.
 pub(crate) fn same(what: &str, expected: &[String], found: &[String]) -> Result<(), String> {
-    let (expected, found) = (rounded(expected)?, rounded(found)?);
+    let (expected, found) = (rounded(expected), rounded(found));
     match expected == found {
         true => Ok(()),
         false => Err(format!(
@@ -32,13 +30,12 @@ pub(crate) fn same(what: &str, expected: &[String], found: &[String]) -> Result<
     }
 }
 
-fn rounded(lines: &[String]) -> Result<String, String> {
-    let mut rows = vec![];
-    for line in lines {
-        let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {line}: {error}"))?;
-        rows.push(round(value).to_string());
-    }
-    Ok(sorted(&rows))
+/// The rows in one of the ways to write them: floats to [`DIGITS`] digits, members by name, lines in order. A line that
+/// is no JSON (of a CSV file, or a text) is taken for the text that it is.
+pub(crate) fn rounded(lines: &[String]) -> String {
+    let value = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| Value::from(line.as_str()));
+    let rows: Vec<String> = lines.iter().map(|line| round(value(line)).to_string()).collect();
+    sorted(&rows)
 }
 
 /// Floats to [`DIGITS`] digits, and whole ones as integers; members in the order of their names.
@@ -56,4 +53,25 @@ fn round(value: Value) -> Value {
         Value::Object(members) => members.into_iter().map(|(name, member)| (name, round(member))).collect(),
         other => other,
     }
+}
+
+/// The lines in which two texts differ, with one line around them: what the ends share is left out.
+pub(crate) fn difference(expected: &str, found: &str) -> String {
+    let (old, new): (Vec<_>, Vec<_>) = (expected.lines().collect(), found.lines().collect());
+    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let tail = old[head..].iter().rev().zip(new[head..].iter().rev()).take_while(|(a, b)| a == b).count();
+    let mut out = String::new();
+    let mut line = |sign: char, text: &str| out.push_str(&format!("{sign} {text}\n"));
+    if head > 0 {
+        line(' ', old[head - 1]);
+    }
+    old[head..old.len() - tail].iter().take(40).for_each(|text| line('-', text));
+    new[head..new.len() - tail].iter().take(40).for_each(|text| line('+', text));
+    if tail > 0 {
+        line(' ', old[old.len() - tail]);
+    }
+    if out.is_empty() {
+        out.push_str("only the end of the last line\n");
+    }
+    out
 }

@@ -1,4 +1,4 @@
-//! A query that runs: plan, rows at parallelism 1 and 3, and the oracle's answer.
+//! A query that runs: plan, rows at parallelism 1 and, with its inputs cut in parts, at 3, and the oracle's answer.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,13 +6,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::case::{Case, blessing};
 use super::world::World;
-use super::{oracle, rows};
+use super::{cut, oracle, rows};
 
-const PARALLEL: usize = 3;
+/// Tasks of each stage in the parallel run.
+pub(crate) const PARALLEL: usize = 3;
 /// The name of standard output among the outputs of a case.
 pub(crate) const STDOUT: &str = "stdout";
 
@@ -32,7 +34,10 @@ pub(crate) fn check(case: &Case, world: &World) -> Result<(), String> {
         note(case.expect("pipeline.rs", parallel.compiled.view(View::Rust)));
     }
     let binary = world.build(&single.compiled)?;
-    let (one, many) = (single.execute(case, &binary)?, parallel.execute(case, &binary)?);
+    let inputs = TempDir::new().map_err(|error| error.to_string())?;
+    let mut plan = parallel.plan()?;
+    cut::inputs(case, &mut plan, inputs.path())?;
+    let (one, many) = (single.execute(case, &binary, &single.plan()?)?, parallel.execute(case, &binary, &plan)?);
     if case.has("error.txt") {
         let expected = case.read("error.txt")?;
         note(one.failed_with(&expected).and(many.failed_with(&expected)));
@@ -101,18 +106,22 @@ impl Run {
         format!("{}\n-- stream\n{}", text(View::Plan), text(View::Stream))
     }
 
-    fn execute(&self, case: &Case, binary: &Path) -> Result<Ended, String> {
-        let plan = self.out.path().join(".plan.json");
-        let json = serde_json::to_string(&self.compiled.plan).map_err(|error| error.to_string())?;
-        fs::write(&plan, json).map_err(|error| error.to_string())?;
+    /// What is compiled, as the worker reads it.
+    fn plan(&self) -> Result<Value, String> {
+        serde_json::to_value(&self.compiled.plan).map_err(|error| error.to_string())
+    }
+
+    fn execute(&self, case: &Case, binary: &Path, plan: &Value) -> Result<Ended, String> {
+        let path = self.out.path().join(".plan.json");
+        fs::write(&path, plan.to_string()).map_err(|error| error.to_string())?;
         let output = Command::new(binary)
             .args(["run", "--plan"])
-            .arg(&plan)
+            .arg(&path)
             .current_dir(&case.directory)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("{}: {error}", binary.display()))?;
-        fs::remove_file(&plan).map_err(|error| error.to_string())?;
+        fs::remove_file(&path).map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.out.path().to_string_lossy(), "$OUT");
         let mut outputs = Outputs::new();
         if !output.stdout.is_empty() || self.writes_to_stdout() {

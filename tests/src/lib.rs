@@ -1,2 +1,3 @@
 //! Whole-system tests. There is nothing in this library: the tests are the targets `sql` (text in, text out; see
-//! `README.md` for how to add a case) and `tidy` (the rules of the repository).
+//! `README.md` for how to add a case), `cli` (the program as a user meets it), `examples` (what the documents show),
+//! `determinism` (the same bytes for everybody) and `tidy` (the rules of the repository).

@@ -6,13 +6,14 @@
 //!
 //! Not here: grouping ([`crate::keys`]), windows ([`crate::window`]).
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, UInt32Array};
 use arrow::buffer::BooleanBuffer;
-use schema::ScalarType;
+use schema::{ScalarType, TimeUnit};
 
+use crate::batch::Batch;
 use crate::keys::{Key, KeyTable};
 use crate::scalar::{Errors, Order, lt, try_decimal_cast};
-use crate::window::Closed;
+use crate::window::{Changed, Closed, Tumble};
 
 /// `count(*)`, or `count(x)` when rows with null are not added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Count {
     }
 }
 
-/// Numbers that are summed. Integers and decimals wrap.
+/// Numbers that are summed. Integers wrap; a decimal sum that is out of range stays so, see [`OUT_OF_RANGE`].
 pub trait Summand: Copy + Default {
     fn plus(self, other: Self) -> Self;
 }
@@ -56,8 +57,25 @@ macro_rules! summands {
 summands! {
     i64: i64::wrapping_add;
     u64: u64::wrapping_add;
-    i128: i128::wrapping_add;
+    i128: decimal_plus;
     f64: std::ops::Add::add;
+}
+
+/// What a sum of decimals is once it has left the range of 128 bits: no decimal has this value.
+const OUT_OF_RANGE: i128 = i128::MIN;
+
+#[inline]
+fn decimal_plus(a: i128, b: i128) -> i128 {
+    if a == OUT_OF_RANGE || b == OUT_OF_RANGE { OUT_OF_RANGE } else { a.checked_add(b).unwrap_or(OUT_OF_RANGE) }
+}
+
+/// A sum of decimals as a decimal of that precision.
+fn decimal_sum(sum: i128, precision: u8, scale: i8, errors: &Errors) -> Option<i128> {
+    let fits = try_decimal_cast(sum, scale, precision, scale).filter(|sum| *sum != OUT_OF_RANGE);
+    if fits.is_none() {
+        errors.user(&format!("sum is out of range for type DECIMAL({precision},{scale})"));
+    }
+    fits
 }
 
 /// Sum of an argument that is never null, without a filter: a group has a row, so it has a sum.
@@ -90,6 +108,12 @@ impl<T: Summand> Total<T> {
     }
 }
 
+impl Total<i128> {
+    pub fn finish_decimal(&self, precision: u8, scale: i8, errors: &Errors) -> Option<i128> {
+        decimal_sum(self.value, precision, scale, errors)
+    }
+}
+
 /// Sum; null when nothing was added.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sum<T> {
@@ -114,6 +138,12 @@ impl<T: Summand> Sum<T> {
     #[inline]
     pub fn finish(&self) -> Option<T> {
         if self.seen { Some(self.value) } else { None }
+    }
+}
+
+impl Sum<i128> {
+    pub fn finish_decimal(&self, precision: u8, scale: i8, errors: &Errors) -> Option<i128> {
+        decimal_sum(self.finish()?, precision, scale, errors)
     }
 }
 
@@ -230,13 +260,13 @@ pub struct AvgDecimal {
 impl AvgDecimal {
     #[inline]
     pub fn add(&mut self, value: i128) {
-        self.sum = self.sum.wrapping_add(value);
+        self.sum = decimal_plus(self.sum, value);
         self.count += 1;
     }
 
     #[inline]
     pub fn merge(&mut self, sum: Option<i128>, count: i64) {
-        self.sum = self.sum.wrapping_add(sum.unwrap_or(0));
+        self.sum = decimal_plus(self.sum, sum.unwrap_or(0));
         self.count += count;
     }
 
@@ -253,8 +283,10 @@ impl AvgDecimal {
     /// The mean as a decimal of `precision` and `scale`, which is not below the argument's scale; rounded toward zero.
     pub fn finish(&self, arg_scale: i8, precision: u8, scale: i8, errors: &Errors) -> Option<i128> {
         let sum = self.sum()?;
+        let in_range = Some(sum).filter(|sum| *sum != OUT_OF_RANGE);
         // The digits are added first: that is where the precision of the mean comes from.
-        let mean = try_decimal_cast(sum, arg_scale, u8::MAX, scale).map(|sum| sum / i128::from(self.count));
+        let mean = in_range.and_then(|sum| try_decimal_cast(sum, arg_scale, u8::MAX, scale));
+        let mean = mean.map(|sum| sum / i128::from(self.count));
         let mean = mean.and_then(|mean| try_decimal_cast(mean, scale, precision, scale));
         if mean.is_none() {
             errors.user(&format!("average is out of range for type DECIMAL({precision},{scale})"));
@@ -279,6 +311,8 @@ struct DistinctBin {
     pairs: KeyTable,
     /// By group; may be shorter than there are groups.
     counts: Vec<i64>,
+    /// Pairs that the last snapshot has seen: pairs are only ever added.
+    seen: usize,
 }
 
 impl Distinct {
@@ -299,7 +333,7 @@ impl Distinct {
     ) {
         while self.bins.len() <= bin {
             let pairs = KeyTable::new(&[ScalarType::UInt32, self.ty.clone()]);
-            self.bins.push(DistinctBin { pairs, counts: Vec::new() });
+            self.bins.push(DistinctBin { pairs, counts: Vec::new(), seen: 0 });
         }
         let nulls = crate::column::nulls(values);
         self.rows.clear();
@@ -311,7 +345,7 @@ impl Distinct {
                 self.groups.push(group);
             }
         }
-        let DistinctBin { pairs, counts } = &mut self.bins[bin];
+        let DistinctBin { pairs, counts, .. } = &mut self.bins[bin];
         let mut seen = pairs.len();
         let group_keys = crate::column::from_u32(self.groups.clone(), None);
         self.numbers.clear();
@@ -341,7 +375,34 @@ impl Distinct {
         if let Some(bin) = self.bins.get_mut(closed.bin).filter(|_| closed.last) {
             bin.pairs.clear();
             bin.counts.clear();
+            bin.seen = 0;
         }
+    }
+
+    /// Rows (keys, window start, value) of the pairs that are new in a window since the last call.
+    pub fn changed(&mut self, changed: &Changed, tumble: &Tumble) -> Batch {
+        let Some(bin) = self.bins.get_mut(changed.bin) else { return Batch::new(Vec::new(), 0) };
+        let new = bin.seen..bin.pairs.len();
+        bin.seen = new.end;
+        let rows = new.len();
+        let [groups, values] = bin.pairs.columns(new).try_into().expect("pairs have two columns");
+        // Key tables give keys of ascending numbers; the pairs' groups come in any order, and again.
+        let groups = crate::column::u32(&groups).values.to_vec();
+        let mut sorted = groups.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let at = groups.iter().map(|group| sorted.partition_point(|known| known < group) as u32);
+        let at = UInt32Array::from_iter_values(at);
+        let keys = tumble.keys_of(changed.bin, &sorted);
+        let mut columns: Vec<ArrayRef> = keys.iter().map(|key| crate::column::take(key, &at)).collect();
+        columns.push(crate::column::from_timestamp(vec![changed.start; rows], None, TimeUnit::Nanosecond, None));
+        columns.push(values);
+        Batch::new(columns, rows)
+    }
+
+    /// All rows of a snapshot have been assigned.
+    pub fn restored(&mut self) {
+        self.bins.iter_mut().for_each(|bin| bin.seen = bin.pairs.len());
     }
 }
 
@@ -389,6 +450,23 @@ mod tests {
             prop_assert_eq!(whole.3.finish(), present.clone().max().copied());
             let texts = present.clone().map(i64::to_string).min();
             prop_assert_eq!(whole.5.finish(), texts.as_deref());
+        }
+
+        /// Whatever the order, and however it is cut into parts.
+        #[test]
+        fn sums_of_decimals_are_right_or_out_of_range(values in prop::collection::vec(any::<i128>(), 1..8), split in any::<prop::sample::Index>()) {
+            let sum = |values: &[i128]| values.iter().fold(Total::<i128>::default(), |mut sum, value| { sum.add(*value); sum });
+            let (left, right) = values.split_at(split.index(values.len()));
+            let mut merged = sum(left);
+            merged.merge(sum(right).finish_opt());
+            let exact = values.iter().fold(0i128, |sum, value| sum.wrapping_add(*value));
+            for total in [sum(&values), merged] {
+                let errors = Errors::new();
+                match total.finish_decimal(38, 2, &errors) {
+                    Some(value) => prop_assert_eq!(value, exact),
+                    None => prop_assert!(errors.check().unwrap_err().message.contains("sum is out of range")),
+                }
+            }
         }
 
         #[test]

@@ -43,6 +43,9 @@ pub struct SourceContext {
     /// Longest that a row may wait for its batch to fill.
     pub linger: std::time::Duration,
     pub counters: Arc<SourceCounters>,
+    /// What [`Source::position`] said in every task of the table, at the checkpoint that is restored; there may have
+    /// been another number of tasks.
+    pub restored: Option<Vec<serde_json::Value>>,
 }
 
 /// What a source counts, beside the rows that the runtime counts.
@@ -61,6 +64,12 @@ pub trait Source: Send {
     /// The next event. Cancel-safe: a future that is dropped loses no rows. Blocking for the time of one batch of
     /// file reading is fine; waiting for the world must be `.await`ed.
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, TaskError>>;
+
+    /// Where the rows go on after those that [`Source::next`] has given out, in words of the connector: given back as
+    /// [`SourceContext::restored`], the same rows follow. `None`: what has been read cannot be read again.
+    fn position(&self) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -81,6 +90,17 @@ pub struct SinkContext {
     pub task: usize,
     pub parallelism: usize,
     pub counters: Arc<SinkCounters>,
+    /// Names what this sink prepares.
+    pub attempt: Attempt,
+}
+
+/// One attempt at a job. Both words are fit for a file's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// Like that of no other job.
+    pub job: String,
+    /// Larger than those of the attempts before it.
+    pub generation: u64,
 }
 
 #[derive(Debug, Default)]
@@ -91,13 +111,36 @@ pub struct SinkCounters {
     pub closed: AtomicBool,
 }
 
-/// Where rows go.
+/// Where rows go, in two phases: [`Sink::prepare`] makes rows safe, [`Sink::publish`] makes them visible.
+///
+/// ```text
+///   write* prepare ─▶ token ─▶ (the token is in a manifest) ─▶ publish(token)
+///                                                     restart ─▶ publish(token) again, in the next attempt
+/// ```
+///
+/// A sink whose rows cannot be held back writes them as they come and prepares nothing: after a crash it repeats the
+/// rows since the last checkpoint.
 pub trait Sink: Send {
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), TaskError>>;
 
-    /// Called whenever the input pauses and at least every 100 ms: rows must not linger in a buffer.
+    /// Called whenever the input pauses and at least every 100 ms: rows that may be seen already must not linger in a
+    /// buffer.
     fn flush(&mut self) -> BoxFuture<'_, Result<(), TaskError>>;
 
-    /// The input has ended (or the job stops in good order): publish everything.
-    fn close(&mut self) -> BoxFuture<'_, Result<(), TaskError>>;
+    /// Sees everything that was written since the last call onto the disk (or its like), where no reader sees it, and
+    /// gives the token by which it is published. `None`: there is nothing to publish. Called at each checkpoint and at
+    /// the end of the input.
+    fn prepare(&mut self) -> BoxFuture<'_, Result<Option<serde_json::Value>, TaskError>>;
+
+    /// Makes visible what a token stands for. The token may be one of an earlier attempt, and may have been published
+    /// before: then there is nothing to do.
+    fn publish(&mut self, _token: serde_json::Value) -> BoxFuture<'_, Result<(), TaskError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Every token of earlier attempts has been published: what they left beside is rubbish. Called once, before the
+    /// first row, in task 0.
+    fn discard_leftovers(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
+        Box::pin(async { Ok(()) })
+    }
 }

@@ -245,17 +245,17 @@ async fn run(pipeline: &'static Pipeline, path: &str, report: bool, limits: Limi
     };
     let started = Instant::now();
     let handle = data.clone();
-    let job = match data.spawn(async move { Job::start(pipeline, &plan, limits, &handle) }).await {
+    let job = match data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, None) }).await {
         Ok(Ok(job)) => job,
         Ok(Err(failure)) => return failed(&failure.to_string(), failure.error.hint.as_deref()),
         Err(error) => return failed(&format!("cannot start the job: {error}"), None),
     };
     let counters = job.counters();
-    let stopper = job.stopper();
+    let controls = job.controls();
     tokio::spawn(async move {
         for stop in [Stop::Graceful, Stop::Immediate] {
             if tokio::signal::ctrl_c().await.is_ok() {
-                stopper.stop(stop);
+                controls.stop(stop);
             }
         }
     });

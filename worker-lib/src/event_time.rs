@@ -138,6 +138,8 @@ pub(crate) struct Partitions {
     /// No partition can become idle before this. A lower bound, so that a batch costs one comparison.
     next_check: Option<Instant>,
     idle: bool,
+    /// What a partition's watermark is before its first rows.
+    first: Option<i64>,
 }
 
 /// What [`Partitions::check`] found.
@@ -159,7 +161,24 @@ impl Partitions {
             idle_after,
             next_check: idle_after.map(|idle| now + idle),
             idle: false,
+            first: None,
         }
+    }
+
+    /// Takes over watermarks from an earlier attempt: by partition, or one for whichever partition comes.
+    pub(crate) fn restore(&mut self, partitions: &[(usize, i64)], any: Option<i64>) {
+        for (partition, watermark) in partitions {
+            self.watermarks.grow(partition + 1);
+            self.last_rows.resize(self.last_rows.len().max(partition + 1), self.last_event);
+            self.watermarks.inputs[*partition].watermark = Some(*watermark);
+        }
+        self.first = any;
+    }
+
+    /// The watermark of each partition that has one.
+    pub(crate) fn observed(&self) -> Vec<(usize, i64)> {
+        let known = self.watermarks.inputs.iter().enumerate();
+        known.filter_map(|(partition, input)| Some((partition, input.watermark?))).collect()
     }
 
     /// Rows of a partition have come. True when the task was idle until now.
@@ -222,8 +241,10 @@ impl Partitions {
 
     fn touch(&mut self, partition: usize, now: Instant) {
         if self.last_rows.len() <= partition {
+            let known = self.last_rows.len();
             self.last_rows.resize(partition + 1, now);
             self.watermarks.grow(partition + 1);
+            self.watermarks.inputs[known..].iter_mut().for_each(|input| input.watermark = self.first);
         }
         self.last_rows[partition] = now;
         self.last_event = now;

@@ -10,9 +10,8 @@
 //!
 //! **Queues.** There is a queue for each pair, not one for each receiver, because a receiver must be able to take from
 //! one sender and not from another: the alignment of checkpoint barriers holds an input back until the others have
-//! caught up, and a join may prefer one side. [`Inputs`] polls its queues in turn and says which one a message came
-//! from; an input that is held back is one that is not polled. A barrier will be one more [`Message`]. (Neither
-//! exists yet.) Each queue holds at most `queue_batches` messages; a full one makes the sender wait, which is all
+//! caught up ([`Inputs::hold`]), and a join may prefer one side. [`Inputs`] polls its queues in turn and says which one
+//! a message came from; an input that is held back is one that is not polled. Each queue holds at most `queue_batches` messages; a full one makes the sender wait, which is all
 //! the backpressure there is, and the wait is counted. So an edge holds at most senders × receivers × `queue_batches`
 //! batches.
 //!
@@ -64,8 +63,18 @@ pub(crate) enum Message {
     /// The sender does not take part in the receiver's watermark until it is active again.
     Idle,
     Active,
+    /// Rows before it belong to this epoch and earlier ones, rows behind it to later ones.
+    Barrier(Barrier),
     /// The sender has nothing more to say, in good order.
     End,
+}
+
+/// The end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Barrier {
+    pub epoch: u64,
+    /// Nothing follows it: the job stops with this checkpoint.
+    pub last: bool,
 }
 
 /// Why a task stops before its input has ended.
@@ -109,6 +118,8 @@ impl QueueSender {
 pub(crate) struct Inputs {
     /// `None` once ended.
     queues: Vec<Option<mpsc::Receiver<Message>>>,
+    /// Inputs from which nothing is taken.
+    held: Vec<bool>,
     open: usize,
     /// Where the next round begins, so that no sender is preferred.
     next: usize,
@@ -126,7 +137,23 @@ pub(crate) enum Received {
 
 impl Inputs {
     pub(crate) fn new(queues: Vec<mpsc::Receiver<Message>>) -> Self {
-        Inputs { open: queues.len(), queues: queues.into_iter().map(Some).collect(), next: 0 }
+        let count = queues.len();
+        Inputs { open: count, held: vec![false; count], queues: queues.into_iter().map(Some).collect(), next: 0 }
+    }
+
+    /// Takes nothing more from an input, until [`Self::release`].
+    pub(crate) fn hold(&mut self, input: usize) {
+        self.held[input] = true;
+    }
+
+    /// No input is held any more.
+    pub(crate) fn release(&mut self) {
+        self.held.fill(false);
+    }
+
+    /// Every input that has not ended is held.
+    pub(crate) fn all_held(&self) -> bool {
+        self.queues.iter().zip(&self.held).all(|(queue, held)| queue.is_none() || *held)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -140,7 +167,7 @@ impl Inputs {
         }
         for turn in 0..self.queues.len() {
             let input = (self.next + turn) % self.queues.len();
-            let Some(queue) = &mut self.queues[input] else { continue };
+            let Some(queue) = self.queues[input].as_mut().filter(|_| !self.held[input]) else { continue };
             match queue.poll_recv(cx) {
                 Poll::Pending => {}
                 Poll::Ready(None) => return Poll::Ready(Received::Lost),
@@ -341,8 +368,14 @@ impl HashRouter {
     }
 }
 
+/// The hashes that task `task` of `tasks` owns: the first, and the last.
+pub(crate) fn hash_range(task: usize, tasks: usize) -> (u64, u64) {
+    let first = |task: usize| ((task as u128) << 64).div_ceil(tasks as u128);
+    (first(task) as u64, (first(task + 1) - 1) as u64)
+}
+
 /// The task that owns a hash.
-fn destination(hash: u64, destinations: usize) -> u32 {
+pub(crate) fn destination(hash: u64, destinations: usize) -> u32 {
     ((u128::from(hash) * destinations as u128) >> 64) as u32
 }
 
@@ -372,6 +405,14 @@ mod tests {
         assert_eq!(destination(u64::MAX / 3, 3), 0);
         assert_eq!(destination(u64::MAX / 3 + 1, 3), 1);
         assert_eq!(destination(u64::MAX, 1), 0);
+        for tasks in 1..20 {
+            let ranges: Vec<_> = (0..tasks).map(|task| hash_range(task, tasks)).collect();
+            assert_eq!((ranges[0].0, ranges[tasks - 1].1), (0, u64::MAX));
+            assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));
+            for (task, (first, last)) in ranges.into_iter().enumerate() {
+                assert_eq!([first, last].map(|hash| destination(hash, tasks) as usize), [task; 2]);
+            }
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!   source ─▶ stage ─▶ exchange ─▶ stage ─▶ sink              ▼ tasks (runtime)
 //! ```
 //!
-//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `stage`) is what
+//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `state`, `stage`) is what
 //! generated code calls. Everything there is synchronous and, but for one-line inline loops, not generic: an async
 //! or generic function is compiled again in every pipeline that reaches it, and that is the user's waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
@@ -25,12 +25,14 @@ pub mod keys;
 pub mod scalar;
 pub mod select;
 pub mod stage;
+pub mod state;
 pub mod window;
 
 mod entry;
 mod event_time;
 mod exchange;
 pub mod metrics;
+pub mod pace;
 mod rpc;
 pub mod runtime;
 

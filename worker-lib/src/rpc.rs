@@ -6,6 +6,9 @@
 //!     │ ◀─────────────────────  Start │   plan and limits
 //!     │ Started ────────────────────▶ │   all tasks run
 //!     │ Progress ───────────────────▶ │   every PROGRESS_EVERY
+//!     │ ◀───────  Checkpoint, Publish │   every checkpoint
+//!     │ TaskCheckpointed ───────────▶ │   a task's part is in the store
+//!     │ TaskPublished ──────────────▶ │   a sink has published
 //!     │ ◀──────────────────────  Stop │   perhaps
 //!     │ Progress, Finished │ TaskFailed ▶ │
 //!     │ ◀─────────────────── end of stream │
@@ -20,14 +23,17 @@
 //!
 //! Not here: what a job does (`runtime`), processes and arguments (`entry`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::objects::open_objects;
 use protocol::job::JobPlan;
 use protocol::rpc::controller_client::ControllerClient;
 use protocol::rpc::controller_message::Message as FromController;
 use protocol::rpc::worker_message::Message as FromWorker;
 use protocol::rpc::{
-    self, ControllerMessage, Finished, Progress, Register, Start, Started, StopMode, TaskFailed, WorkerMessage,
+    self, ControllerMessage, Finished, Progress, Register, Start, Started, StopMode, TaskCheckpointed, TaskFailed,
+    TaskPublished, WorkerMessage,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -36,7 +42,7 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{ErrorClass, TaskError};
-use crate::runtime::{Ending, Job, Limits, Stop, TaskFailure};
+use crate::runtime::{Barrier, Ending, Job, Keeping, Limits, Report, Stop, TaskFailure};
 use crate::stage::Pipeline;
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -82,6 +88,7 @@ pub(crate) async fn attach(pipeline: &'static Pipeline, identity: &Identity, dat
 }
 
 struct Connection {
+    identity: Identity,
     outbox: mpsc::Sender<WorkerMessage>,
     inbox: Streaming<ControllerMessage>,
 }
@@ -104,7 +111,7 @@ impl Connection {
         // The first message must be under way before the controller has anything to answer.
         let _ = outbox.try_send(WorkerMessage { message: Some(FromWorker::Register(register)) });
         match client.attach(ReceiverStream::new(messages)).await {
-            Ok(response) => Ok(Connection { outbox, inbox: response.into_inner() }),
+            Ok(response) => Ok(Connection { identity: identity.clone(), outbox, inbox: response.into_inner() }),
             Err(status) => Err(format!("the controller at {} refused: {}", identity.controller, status.message())),
         }
     }
@@ -117,18 +124,22 @@ impl Connection {
                 return self.finish(Outcome::Finished).await;
             }
             Ok(FromController::Stop(_)) => return Outcome::Stopped,
+            Ok(FromController::Checkpoint(_) | FromController::Publish(_)) => {
+                return Outcome::Lost("the controller wants a checkpoint of a job that it has not started".into());
+            }
             Err(reason) => return Outcome::Lost(reason),
         };
-        match start_job(pipeline, &start, data).await {
-            Ok(job) => self.run(job).await,
+        let (reports, reported) = mpsc::unbounded_channel();
+        match start_job(pipeline, &start, &self.identity, reports, data).await {
+            Ok(job) => self.run(job, reported).await,
             Err(failure) => self.finish(Outcome::Failed(failure)).await,
         }
     }
 
-    async fn run(&mut self, job: Job) -> Outcome {
+    async fn run(&mut self, job: Job, mut reported: mpsc::UnboundedReceiver<Report>) -> Outcome {
         let counters = job.counters();
         let progress = || Progress { tasks: counters.iter().map(|counters| counters.snapshot()).collect() };
-        let stopper = job.stopper();
+        let controls = job.controls();
         let mut ended = Box::pin(job.wait());
         let mut ticks = tokio::time::interval(PROGRESS_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -141,17 +152,30 @@ impl Connection {
                     Ok(Ending::Stopped) => Outcome::Stopped,
                     Err(failure) => Outcome::Failed(failure),
                 },
+                Some(report) = reported.recv() => {
+                    if let Err(failure) = self.report(report).await {
+                        controls.stop(Stop::Immediate);
+                        let _ = ended.await;
+                        break Outcome::Failed(failure);
+                    }
+                }
                 message = self.inbox.message() => match message {
                     Ok(Some(ControllerMessage { message: Some(FromController::Stop(stop)) })) => {
-                        stopper.stop(match stop.mode() {
+                        controls.stop(match stop.mode() {
                             StopMode::StopGraceful => Stop::Graceful,
                             StopMode::StopImmediate => Stop::Immediate,
                         });
                     }
+                    Ok(Some(ControllerMessage { message: Some(FromController::Checkpoint(checkpoint)) })) => {
+                        controls.checkpoint(Barrier { epoch: checkpoint.epoch, last: checkpoint.last });
+                    }
+                    Ok(Some(ControllerMessage { message: Some(FromController::Publish(publish)) })) => {
+                        controls.publish(publish.epoch);
+                    }
                     Ok(Some(_)) => tracing::warn!("the controller sent a message that means nothing to a running job"),
                     Ok(None) | Err(_) => {
                         let reason = message.err().map_or("it closed the stream".into(), |status| status.to_string());
-                        stopper.stop(Stop::Immediate);
+                        controls.stop(Stop::Immediate);
                         let _ = ended.await;
                         return Outcome::Lost(format!("lost the controller: {reason}"));
                     }
@@ -161,8 +185,33 @@ impl Connection {
                 }
             }
         };
+        // What tasks said before they ended is heard before their end.
+        while let Ok(report) = reported.try_recv() {
+            if let (Err(failure), Outcome::Finished) = (self.report(report).await, &outcome) {
+                return self.finish(Outcome::Failed(failure)).await;
+            }
+        }
         let _ = self.send(FromWorker::Progress(progress())).await;
         self.finish(outcome).await
+    }
+
+    /// Passes on what a task says of a checkpoint; an error if its part could not be written.
+    async fn report(&self, report: Report) -> Result<(), TaskFailure> {
+        let message = match report {
+            Report::Snapshot(snapshot) => {
+                let snapshot = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
+                FromWorker::TaskCheckpointed(TaskCheckpointed { snapshot })
+            }
+            Report::Published { stage, task, epoch } => {
+                FromWorker::TaskPublished(TaskPublished { stage: stage as u32, task: task as u32, epoch })
+            }
+            Report::Failed { stage, task, error } => {
+                return Err(TaskFailure { stage, stage_name: String::new(), task, error });
+            }
+        };
+        // A controller that does not listen is found by the stream.
+        let _ = self.send(message).await;
+        Ok(())
     }
 
     /// Says the last word, and waits until it has been heard.
@@ -237,10 +286,16 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-async fn start_job(pipeline: &'static Pipeline, start: &Start, data: &Handle) -> Result<Job, TaskFailure> {
+async fn start_job(
+    pipeline: &'static Pipeline,
+    start: &Start,
+    identity: &Identity,
+    reports: mpsc::UnboundedSender<Report>,
+    data: &Handle,
+) -> Result<Job, TaskFailure> {
     let whole = |error| TaskFailure { stage: 0, stage_name: String::new(), task: 0, error };
-    let plan: JobPlan = serde_json::from_str(&start.plan)
-        .map_err(|error| whole(TaskError::fatal(format!("cannot read the job's plan: {error}"))))?;
+    let unreadable = |what: &str, error| whole(TaskError::fatal(format!("cannot read the job's {what}: {error}")));
+    let plan: JobPlan = serde_json::from_str(&start.plan).map_err(|error| unreadable("plan", error))?;
     let or = |given: u32, default: usize| if given == 0 { default } else { given as usize };
     let limits = Limits {
         batch_rows: or(start.source_batch_rows, Limits::DEFAULT_BATCH_ROWS),
@@ -248,8 +303,19 @@ async fn start_job(pipeline: &'static Pipeline, start: &Start, data: &Handle) ->
         linger: Duration::from_millis(u64::from(start.source_linger_millis)),
         queue_batches: or(start.queue_batches, Limits::DEFAULT_QUEUE_BATCHES),
     };
+    let mut keeping = None;
+    if !start.checkpoint_url.is_empty() {
+        let objects = open_objects(&start.checkpoint_url)
+            .map_err(|error| whole(TaskError::user(format!("cannot open the checkpoint store: {error}"))))?;
+        let restore = match start.restore.as_str() {
+            "" => None,
+            text => Some(Arc::new(serde_json::from_str(text).map_err(|error| unreadable("checkpoint", error))?)),
+        };
+        let (job, generation) = (identity.job_id.clone(), identity.generation);
+        keeping = Some(Keeping { objects, job, generation, reports, restore });
+    }
     let handle = data.clone();
-    data.spawn(async move { Job::start(pipeline, &plan, limits, &handle) })
+    data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, keeping) })
         .await
         .unwrap_or_else(|error| Err(whole(TaskError::fatal(format!("cannot start the job: {error}")))))
 }
@@ -323,7 +389,8 @@ mod tests {
 
     fn start(plan: &JobPlan) -> FromController {
         let plan = serde_json::to_string(plan).unwrap();
-        FromController::Start(Start { plan, source_batch_rows: 10, source_linger_millis: 0, queue_batches: 2 })
+        let start = Start { plan, source_batch_rows: 10, queue_batches: 2, ..Start::default() };
+        FromController::Start(start)
     }
 
     async fn hear(inbox: &mut Streaming<WorkerMessage>) -> Option<FromWorker> {

@@ -3,7 +3,7 @@
 //! ```text
 //!   JobPlan + Pipeline ──▶ Job::start ──▶ one tokio task for each stage × parallelism (see `task`)
 //!                              │
-//!        counters() stopper() ─┴─ wait() ──▶ Finished | Stopped | TaskFailure
+//!        counters() controls() ┴─ wait() ──▶ Finished | Stopped | TaskFailure
 //! ```
 //!
 //! **Ends.** The job is finished when every task has ended in good order: sources end (or are told to, which is the
@@ -24,8 +24,10 @@
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
 //! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), the controller (`rpc`), checkpoints.
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
 
+mod control;
+mod files;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -39,17 +41,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::objects::Objects;
+use protocol::checkpoint::{Manifest, StageState};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::connector::{ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters};
+use crate::connector::{Attempt, ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters};
 use crate::error::TaskError;
 use crate::exchange::{EdgeOutput, Halt, Inputs, Message, QueueSender};
 use crate::metrics::{Metered, TaskCounters};
 use crate::stage::{Pipeline, Stage};
-use task::{Feed, Outputs, SinkOutput, Task};
+use control::asked;
+pub use control::{Controls, Report, Stop};
+pub use crate::exchange::Barrier;
+use files::{Owner, Share, StateFiles};
+use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task};
 
 /// Longest that a task keeps its thread while others may want it.
 const TURN_MOST: Duration = Duration::from_millis(2);
@@ -86,44 +94,6 @@ impl Default for Limits {
     }
 }
 
-/// How to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stop {
-    /// Sources end; what they have read flows to the sinks, windows are flushed, sinks publish.
-    Graceful,
-    /// Tasks are dropped where they are.
-    Immediate,
-}
-
-/// Stops a job, from anywhere.
-#[derive(Clone, Debug)]
-pub struct Stopper {
-    stop: Arc<watch::Sender<Option<Stop>>>,
-}
-
-impl Stopper {
-    fn new() -> Self {
-        Stopper { stop: Arc::new(watch::Sender::new(None)) }
-    }
-
-    /// A stop can be made more urgent, never less.
-    pub fn stop(&self, mode: Stop) {
-        self.stop.send_if_modified(|stop| {
-            let more = Some(mode) > *stop;
-            *stop = (*stop).max(Some(mode));
-            more
-        });
-    }
-}
-
-/// Waits until a stop at least that urgent is asked for.
-async fn asked(stop: &mut watch::Receiver<Option<Stop>>, least: Stop) {
-    if stop.wait_for(|stop| *stop >= Some(least)).await.is_err() {
-        // Nobody is left who could ask.
-        std::future::pending().await
-    }
-}
-
 /// How a job ended without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -155,44 +125,79 @@ pub struct Job {
     tasks: JoinSet<Result<(), Halt>>,
     of_id: HashMap<tokio::task::Id, Arc<TaskCounters>>,
     counters: Arc<[Arc<TaskCounters>]>,
-    stopper: Stopper,
+    controls: Controls,
+}
+
+/// How a job's checkpoints are kept.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    pub objects: Arc<dyn Objects>,
+    pub job: String,
+    pub generation: u64,
+    /// Where tasks report.
+    pub reports: mpsc::UnboundedSender<Report>,
+    /// What to go on from.
+    pub restore: Option<Arc<Manifest>>,
+}
+
+impl Keeping {
+    /// What the checkpoint has of a stage.
+    fn stage(&self, stage: &StagePlan) -> Option<&StageState> {
+        self.restore.as_ref()?.stages.iter().find(|state| state.stage == stage.id)
+    }
 }
 
 impl Job {
     /// Makes all tasks, then starts them on `data`. Sources and sinks are opened here, so it may block for as long
-    /// as that takes; call it on a thread of `data`.
+    /// as that takes; call it on a thread of `data`. Without `keeping` no checkpoints are taken, and sinks publish at the
+    /// end.
     ///
     /// # Errors
-    /// When the plan does not fit the pipeline, or a stage, source or sink cannot be made. Nothing runs then.
+    /// When the plan does not fit the pipeline or the checkpoint, or a stage, source or sink cannot be made. Nothing
+    /// runs then.
     pub fn start(
         pipeline: &'static Pipeline,
         plan: &JobPlan,
         limits: Limits,
         data: &Handle,
+        keeping: Option<Keeping>,
     ) -> Result<Job, TaskFailure> {
         check_plan(pipeline, plan)?;
-        let stopper = Stopper::new();
+        if let Some(manifest) = keeping.as_ref().and_then(|keeping| keeping.restore.as_deref()) {
+            check_restore(plan, manifest)?;
+        }
+        let controls = Controls::new();
         let mut made = Vec::with_capacity(plan.tasks());
         for stage in &plan.stages {
             for task in 0..stage.parallelism {
-                made.push(Parts::make(pipeline, stage, task, limits).map_err(|error| failure(stage, task, error))?);
+                let parts = Parts::make(pipeline, stage, task, limits, keeping.as_ref());
+                made.push(parts.map_err(|error| failure(stage, task, error))?);
             }
         }
         let counters: Arc<[_]> = made.iter().map(|parts| parts.counters.clone()).collect();
         let mut queues = Queues::connect(plan, limits, &counters);
-        let mut job = Job { tasks: JoinSet::new(), of_id: HashMap::new(), counters: counters.clone(), stopper };
+        let mut job = Job { tasks: JoinSet::new(), of_id: HashMap::new(), counters: counters.clone(), controls };
         for parts in made {
             let place = (parts.counters.stage, parts.counters.task);
             let counters = parts.counters.clone();
+            let stage = &plan.stages[place.0];
+            let share = Share { stage: stage.id, task: place.1, parallelism: stage.parallelism };
             let feed = match parts.source {
                 Some((source, plan)) => Feed::Source(source, plan),
                 None => Feed::Queues(Inputs::new(queues.inputs.remove(&place).unwrap_or_default())),
             };
-            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, job.stopper.clone()));
+            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, job.controls.clone()));
             let edges = queues.outputs.remove(&place).unwrap_or_default();
-            let task = Task::new(parts.stage, Outputs::new(edges, sink, counters.clone()), counters.clone());
-            let stop = job.stopper.stop.subscribe();
-            let running = Metered { task: Box::pin(task.run(feed, stop)), counters: counters.clone() };
+            let outputs = Outputs::new(edges, sink, counters.clone());
+            let managed = keeping.as_ref().map(|keeping| {
+                let Keeping { objects, job, generation, reports, .. } = keeping;
+                let files = StateFiles { objects: objects.clone(), job: job.clone(), generation: *generation };
+                (files, reports.clone())
+            });
+            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed };
+            let restored = keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
+            let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);
+            let running = Metered { task: Box::pin(task.run(feed, restored)), counters: counters.clone() };
             let handle = job.tasks.spawn_on(running, data);
             job.of_id.insert(handle.id(), counters);
         }
@@ -204,8 +209,8 @@ impl Job {
         self.counters.clone()
     }
 
-    pub fn stopper(&self) -> Stopper {
-        self.stopper.clone()
+    pub fn controls(&self) -> Controls {
+        self.controls.clone()
     }
 
     /// Waits for the end.
@@ -213,12 +218,12 @@ impl Job {
     /// # Errors
     /// The first error of any task; all others have been aborted.
     pub async fn wait(mut self) -> Result<Ending, TaskFailure> {
-        let mut stop = self.stopper.stop.subscribe();
+        let mut control = self.controls.subscribe();
         let mut abandoned = false;
         loop {
             let joined = tokio::select! {
                 biased;
-                () = asked(&mut stop, Stop::Immediate) => {
+                () = asked(&mut control, Stop::Immediate) => {
                     self.abort().await;
                     return Ok(Ending::Stopped);
                 }
@@ -290,14 +295,23 @@ struct Parts {
 }
 
 impl Parts {
-    fn make(pipeline: &Pipeline, plan: &StagePlan, task: usize, limits: Limits) -> Result<Parts, TaskError> {
+    fn make(
+        pipeline: &Pipeline,
+        plan: &StagePlan,
+        task: usize,
+        limits: Limits,
+        keeping: Option<&Keeping>,
+    ) -> Result<Parts, TaskError> {
         let making = AssertUnwindSafe(|| {
             let stage = match plan.generated {
                 true => Some((stage_of(pipeline, plan)?.new)()),
                 false => None,
             };
-            let source = plan.source.as_ref().map(|source| make_source(pipeline, plan, source, task, limits));
-            let sink = plan.sink.as_ref().map(|sink| make_sink(pipeline, plan, sink, task));
+            let source = plan.source.as_ref().map(|source| {
+                let restored = keeping.and_then(|keeping| keeping.stage(plan)).map(positions);
+                make_source(pipeline, plan, source, task, limits, restored)
+            });
+            let sink = plan.sink.as_ref().map(|sink| make_sink(pipeline, plan, sink, task, keeping));
             Ok((stage, source.transpose()?, sink.transpose()?))
         });
         let (stage, source, sink) = catch_unwind(making).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))?;
@@ -318,6 +332,7 @@ fn make_source(
     source: &SourcePlan,
     task: usize,
     limits: Limits,
+    restored: Option<Vec<serde_json::Value>>,
 ) -> Result<(Box<dyn Source>, Arc<SourceCounters>), TaskError> {
     let counters = Arc::new(SourceCounters::default());
     let new = connector_of(pipeline, &source.connector, |connector| connector.source)?;
@@ -331,6 +346,7 @@ fn make_source(
         batch_rows: limits.batch_rows,
         linger: limits.linger,
         counters: counters.clone(),
+        restored,
     })?;
     Ok((made, counters))
 }
@@ -340,6 +356,7 @@ fn make_sink(
     stage: &StagePlan,
     sink: &SinkPlan,
     task: usize,
+    keeping: Option<&Keeping>,
 ) -> Result<(Box<dyn Sink>, Arc<SinkCounters>), TaskError> {
     let counters = Arc::new(SinkCounters::default());
     let new = connector_of(pipeline, &sink.connector, |connector| connector.sink)?;
@@ -350,8 +367,70 @@ fn make_sink(
         task,
         parallelism: stage.parallelism,
         counters: counters.clone(),
+        attempt: match keeping {
+            Some(keeping) => Attempt { job: keeping.job.clone(), generation: keeping.generation },
+            // Alone, nobody comes after us.
+            None => Attempt { job: format!("pid{}", std::process::id()), generation: 0 },
+        },
     })?;
     Ok((made, counters))
+}
+
+/// Where the tasks of a source were; nothing if it cannot be read again.
+fn positions(state: &StageState) -> Vec<serde_json::Value> {
+    state.tasks.iter().filter_map(|task| task.source.as_ref()?.position.clone()).collect()
+}
+
+/// What one task takes over from those that its stage had.
+fn take_over(state: &StageState, share: Share) -> Restored {
+    let same = state.tasks.len() == share.parallelism;
+    let source = |task: usize| state.tasks.get(task).and_then(|task| task.source.as_ref());
+    let sources = state.tasks.iter().filter_map(|task| task.source.as_ref());
+    Restored {
+        files: state.tables.iter().map(|table| table.files.clone()).collect(),
+        owners: state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect(),
+        watermark: match same {
+            true => state.tasks[share.task].watermark,
+            false => state.tasks.iter().filter_map(|task| task.watermark).max(),
+        },
+        partitions: match same {
+            true => source(share.task).map(|source| source.watermarks.clone()).unwrap_or_default(),
+            false => Vec::new(),
+        },
+        any_partition: match same {
+            true => None,
+            false => sources.flat_map(|source| &source.watermarks).map(|(_, watermark)| *watermark).min(),
+        },
+        tokens: match share.task {
+            0 => state.tasks.iter().flat_map(|task| task.tokens.clone()).collect(),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// A checkpoint of other code means nothing to this one.
+fn check_restore(plan: &JobPlan, manifest: &Manifest) -> Result<(), TaskFailure> {
+    let whole = StagePlanName { id: 0, name: "" };
+    if manifest.code != plan.code {
+        return Err(whole.failure(
+            TaskError::user(format!(
+                "checkpoint {} was made by code {}, the query is now code {}",
+                manifest.epoch, manifest.code, plan.code
+            ))
+            .with_hint("run the old query, or start the new one without state"),
+        ));
+    }
+    for stage in &plan.stages {
+        let state = manifest.stages.iter().find(|state| state.stage == stage.id);
+        if !state.is_some_and(|state| state.tables.iter().map(|table| &table.spec).eq(&stage.tables)) {
+            let name = StagePlanName { id: stage.id, name: &stage.name };
+            return Err(name.failure(TaskError::fatal(format!(
+                "checkpoint {} does not have this stage's tables",
+                manifest.epoch
+            ))));
+        }
+    }
+    Ok(())
 }
 
 fn stage_of<'a>(pipeline: &'a Pipeline, plan: &StagePlan) -> Result<&'a crate::stage::StageDef, TaskError> {

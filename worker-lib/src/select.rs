@@ -6,7 +6,9 @@
 //!
 //! Not here: what a predicate means, what becomes of rows.
 
-use arrow::array::{Array, ArrayRef, UInt32Array};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, NullArray, UInt32Array};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 
 use crate::batch::Batch;
@@ -108,6 +110,13 @@ impl Selection {
     /// See [`Rows::take_batch`].
     pub fn take_batch(&self, batch: &Batch) -> Batch {
         self.rows().take_batch(batch)
+    }
+
+    /// The batch with these rows and only some columns; the others keep their places, but are null from here on.
+    pub fn take_columns(&self, batch: &Batch, columns: &[usize]) -> Batch {
+        let dropped: ArrayRef = Arc::new(NullArray::new(self.len()));
+        let take = |(index, column)| if columns.contains(&index) { self.take(column) } else { dropped.clone() };
+        Batch::new(batch.columns.iter().enumerate().map(take).collect(), self.len())
     }
 
     /// See [`Rows::scatter`].
@@ -408,6 +417,15 @@ mod tests {
                 prop_assert_eq!(column::i64(&back).get(i), row.1.filter(|_| row.0));
             }
         }
+    }
+
+    #[test]
+    fn columns_that_nobody_reads_are_not_copied() {
+        let batch = Batch::new(vec![column::from_i64(vec![1, 2, 3], None), column::from_i64(vec![4, 5, 6], None)], 3);
+        let selection = Selection::filter(3, None, |row| row != 1);
+        let taken = selection.take_columns(&batch, &[1]);
+        assert_eq!((taken.rows, taken.i64(1).values), (2, [4, 6].as_slice()));
+        assert_eq!(taken.array(0).data_type(), &arrow::datatypes::DataType::Null);
     }
 
     #[test]

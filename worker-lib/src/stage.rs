@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::connector::ConnectorDef;
 use crate::error::TaskError;
+use crate::state::TableRows;
 
 /// What a generated crate is: a table of constructors.
 pub struct Pipeline {
@@ -32,6 +33,27 @@ pub trait Stage: Send {
     fn on_watermark(&mut self, _watermark: i64, _cx: &mut StageContext) -> Result<(), TaskError> {
         Ok(())
     }
+
+    /// A checkpoint is about to be taken: what is held back only to save messages goes on as rows. Everything else is
+    /// in the tables that [`Stage::snapshot`] gives.
+    fn on_barrier(&mut self, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// By table of the plan: the rows that have changed since the last snapshot, or since the start. Rows in a
+    /// snapshot may be there although they have not changed.
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        Ok(Vec::new())
+    }
+
+    /// Rows of a table, as a task of an earlier attempt at the job has written them; what that task's watermark had
+    /// removed since is to be left out. Called before the first row.
+    fn restore(&mut self, _table: usize, _rows: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// All rows have been restored, and event time had come that far: rows before it are late.
+    fn restored(&mut self, _watermark: i64) {}
 }
 
 /// What a stage can say to the runtime during a callback. The runtime empties it after each.
@@ -44,6 +66,8 @@ pub struct StageContext {
     /// The largest watermark that a `Watermark` operator has derived from the rows of this call, if any.
     /// Only stages with a source have one; the runtime min-combines it over the source's partitions.
     pub observed_watermark: Option<i64>,
+    /// Checkpoints are taken: operators remember what has changed since the last one.
+    pub tracks_changes: bool,
 }
 
 impl StageContext {

@@ -16,8 +16,13 @@
 //! window's end is not above the watermark, or that has no event time, is late and counted; bins keep their key tables'
 //! memory for the windows to come. Arithmetic near the limits of `i64` saturates.
 //!
-//! Not here: the watermark's origin ([`observe`] apart), what the aggregates are ([`crate::agg`]), checkpoints (they read
-//! [`Tumble::open`] and [`Tumble::keys`]).
+//! **Checkpoints.** A snapshot holds the groups that have changed since the last one ([`Tumble::changed`]). New groups have
+//! the highest numbers, so only rows of older groups leave a mark (one bit each), and a window that opens and closes
+//! between two checkpoints leaves none. Partial states are not kept at all: they leave at the barrier
+//! ([`Tumble::next_open`]). At a restart rows of a snapshot are assigned like others; those of windows that their
+//! task had closed since are late.
+//!
+//! Not here: the watermark's origin ([`observe`] apart), what the aggregates are ([`crate::agg`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -92,6 +97,68 @@ impl Closed {
     }
 }
 
+/// Groups of an open window that have changed since the last snapshot.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    pub bin: usize,
+    /// Their numbers, ascending.
+    pub groups: Vec<u32>,
+    /// The key columns, one value for each group.
+    pub keys: Vec<ArrayRef>,
+    /// Nanoseconds since the Unix epoch.
+    pub start: i64,
+    pub end: i64,
+}
+
+impl Changed {
+    /// The column of the window's start, in nanoseconds.
+    pub fn window_start(&self) -> ArrayRef {
+        column::from_timestamp(vec![self.start; self.groups.len()], None, TimeUnit::Nanosecond, None)
+    }
+}
+
+/// What has happened to a bin's groups since the last snapshot.
+#[derive(Debug, Default)]
+struct Changes {
+    /// Groups that the last snapshot has seen; all others are new.
+    seen: usize,
+    /// A bit for each of these: it has changed.
+    marks: Vec<u64>,
+}
+
+impl Changes {
+    #[inline]
+    fn mark(&mut self, groups: &[u32]) {
+        if self.seen > 0 {
+            for &group in groups.iter().filter(|group| (**group as usize) < self.seen) {
+                self.marks[group as usize / 64] |= 1 << (group % 64);
+            }
+        }
+    }
+
+    /// The changed groups; from here on, none is.
+    fn take(&mut self, groups: usize) -> Vec<u32> {
+        let bits = |(word, bits): (usize, u64)| {
+            let mut bits = bits;
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros())?;
+                bits &= bits - 1;
+                Some(word as u32 * 64 + bit)
+            })
+        };
+        let changed = self.marks.iter().copied().enumerate().flat_map(bits);
+        let changed = changed.chain(self.seen as u32..groups as u32).collect();
+        self.all_seen(groups);
+        changed
+    }
+
+    fn all_seen(&mut self, groups: usize) {
+        self.seen = groups;
+        self.marks.clear();
+        self.marks.resize(groups.div_ceil(64), 0);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Window {
     start: i64,
@@ -135,6 +202,10 @@ pub struct Tumble {
     /// Key tables by slot, used and free.
     tables: Vec<KeyTable>,
     free: Vec<usize>,
+    /// By slot.
+    changes: Vec<Changes>,
+    /// Changes are of interest.
+    tracks: bool,
     /// Groups of the first bin that have left.
     flushed: usize,
 
@@ -162,6 +233,8 @@ impl Tumble {
             bins: Vec::new(),
             tables: Vec::new(),
             free: Vec::new(),
+            changes: Vec::new(),
+            tracks: false,
             flushed: 0,
             parts: Vec::new(),
             rows: Vec::new(),
@@ -189,6 +262,7 @@ impl Tumble {
     ) -> Result<(), TaskError> {
         self.parts.clear();
         self.groups.clear();
+        self.tracks = cx.tracks_changes;
         if rows.is_empty() {
             return Ok(());
         }
@@ -338,7 +412,11 @@ impl Tumble {
         };
         let keys = keys.iter().map(|input| Key { array: input.array, indices: key(input) }).collect::<Vec<_>>();
         let table = &mut self.tables[bin];
+        let before = self.groups.len();
         table.assign(&keys, range.len(), &mut self.groups);
+        if self.tracks {
+            self.changes[bin].mark(&self.groups[before..]);
+        }
         self.parts.push(Part { bin, groups: table.len(), range });
     }
 
@@ -349,6 +427,7 @@ impl Tumble {
             Err(at) => {
                 let slot = self.free.pop().unwrap_or_else(|| {
                     self.tables.push(KeyTable::new(&self.key_types));
+                    self.changes.push(Changes::default());
                     self.tables.len() - 1
                 });
                 self.bins.insert(at, Bin { window, slot });
@@ -385,7 +464,16 @@ impl Tumble {
     /// are none. Whoever gets a chunk releases its states before the next call of [`Tumble::assign`].
     pub fn next_closed(&mut self, watermark: i64) -> Option<Closed> {
         self.watermark = self.watermark.max(watermark);
-        let Bin { window, slot } = self.bins.first().filter(|bin| bin.window.end <= self.watermark)?;
+        self.next_ending_by(self.watermark)
+    }
+
+    /// The next groups of any window: as [`Self::next_closed`], but the windows may come again.
+    pub fn next_open(&mut self) -> Option<Closed> {
+        self.next_ending_by(i64::MAX)
+    }
+
+    fn next_ending_by(&mut self, limit: i64) -> Option<Closed> {
+        let Bin { window, slot } = self.bins.first().filter(|bin| bin.window.end <= limit)?;
         let (window, slot) = (*window, *slot);
         let table = &mut self.tables[slot];
         let groups = self.flushed..table.len().min(self.flushed + CHUNK);
@@ -394,6 +482,7 @@ impl Tumble {
         self.flushed = groups.end;
         if last {
             table.clear();
+            self.changes[slot].all_seen(0);
             self.free.push(slot);
             self.bins.remove(0);
             self.flushed = 0;
@@ -401,14 +490,34 @@ impl Tumble {
         Some(Closed { bin: slot, groups, last, keys, start: window.start, end: window.end })
     }
 
-    /// Open windows, oldest first: bin and start.
-    pub fn open(&self) -> impl Iterator<Item = (usize, i64)> {
-        self.bins.iter().map(|bin| (bin.slot, bin.window.start))
+    /// For each open window, oldest first, the groups that have changed since the last call; perhaps none.
+    pub fn changed(&mut self) -> Vec<Changed> {
+        let mut changed = Vec::with_capacity(self.bins.len());
+        for Bin { window, slot } in &self.bins {
+            let table = &self.tables[*slot];
+            let groups = self.changes[*slot].take(table.len());
+            let keys = table.columns_of(&groups);
+            changed.push(Changed { bin: *slot, groups, keys, start: window.start, end: window.end });
+        }
+        changed
     }
 
-    /// Key columns of all groups of a bin.
-    pub fn keys(&self, bin: usize) -> Vec<ArrayRef> {
-        self.tables[bin].columns(0..self.tables[bin].len())
+    /// Key columns of some groups of a bin.
+    pub fn keys_of(&self, bin: usize, groups: &[u32]) -> Vec<ArrayRef> {
+        self.tables[bin].columns_of(groups)
+    }
+
+    /// Rows of a snapshot are about to be assigned, those of windows that end by `watermark` to be left out.
+    pub fn begin_restore(&mut self, watermark: Option<i64>) {
+        self.watermark = watermark.unwrap_or(i64::MIN);
+    }
+
+    /// All rows of a snapshot have been assigned: they are as the snapshot has them.
+    pub fn restored(&mut self, watermark: i64) {
+        self.watermark = watermark;
+        for Bin { slot, .. } in &self.bins {
+            self.changes[*slot].all_seen(self.tables[*slot].len());
+        }
     }
 
     /// Bytes that the key tables occupy.
@@ -451,6 +560,14 @@ impl<S: Default> States<S> {
     #[inline]
     pub fn closed(&self, closed: &Closed) -> &[S] {
         &self.bins[closed.bin][closed.groups.clone()]
+    }
+
+    /// Copies of the states of changed groups.
+    pub fn changed(&self, changed: &Changed) -> Vec<S>
+    where
+        S: Clone,
+    {
+        changed.groups.iter().map(|&group| self.bins[changed.bin][group as usize].clone()).collect()
     }
 
     /// Forgets the states of a window, once its last chunk has left; keeps the memory for the next one.
@@ -532,6 +649,7 @@ mod tests {
                 false => (Input::row(&times), Input::row(&keys)),
             };
             let mut cx = StageContext::default();
+            cx.tracks_changes = true;
             self.tumble.assign(selected, time, &[key], &mut cx).unwrap();
             self.late += cx.late_rows;
             for part in self.tumble.parts() {
@@ -625,6 +743,59 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Snapshots, each with the changes alone, put into a fresh instance at any moment, change nothing.
+        #[test]
+        fn snapshots_add_up_to_the_state(
+            steps in steps(),
+            snapshots in prop::collection::vec(any::<bool>(), 12),
+            crash in 0usize..12,
+        ) {
+            let fresh = || Fused {
+                tumble: Tumble::new(10, &[ScalarType::Int64]), states: States::new(), out: Vec::new(), late: 0,
+            };
+            let mut steps = steps;
+            steps.push(Step::Watermark(i64::MAX));
+            let mut fused = fresh();
+            let mut files: Vec<Vec<(Changed, Vec<State>)>> = Vec::new();
+            let mut watermark = None;
+            for (at, step) in steps.iter().enumerate() {
+                match step {
+                    Step::Rows(rows) => fused.rows(rows, TimeUnit::Nanosecond, false, false),
+                    Step::Watermark(to) => {
+                        fused.watermark(*to);
+                        watermark = watermark.max(Some(*to));
+                    }
+                }
+                if snapshots[at % 12] || at == crash {
+                    let changed = fused.tumble.changed();
+                    files.push(changed.into_iter().map(|changed| { let states = fused.states.changed(&changed); (changed, states) }).collect());
+                }
+                if at == crash {
+                    let (out, late) = (fused.out, fused.late);
+                    fused = Fused { out, late, ..fresh() };
+                    fused.tumble.begin_restore(watermark);
+                    for (changed, states) in files.iter().flatten() {
+                        let mut cx = StageContext::default();
+                        let start = changed.window_start();
+                        let keys = changed.keys.iter().map(Input::row).collect::<Vec<_>>();
+                        fused.tumble.assign(Rows::All(states.len()), Input::row(&start), &keys, &mut cx).unwrap();
+                        for part in fused.tumble.parts() {
+                            let into = fused.states.of(part.bin, part.groups);
+                            for (row, group) in fused.tumble.pairs(part) {
+                                into[group] = states[row].clone();
+                            }
+                        }
+                    }
+                    fused.tumble.restored(watermark.unwrap_or(i64::MIN));
+                }
+            }
+            let (out, late) = naive(&steps, 10, 1, false);
+            prop_assert_eq!(fused.out, out);
+            prop_assert_eq!(fused.late, late);
+        }
+    }
+
     #[test]
     fn a_window_leaves_in_chunks_in_the_order_of_first_appearance() {
         let count = CHUNK * 2 + 5;
@@ -659,7 +830,7 @@ mod tests {
         let mut cx = StageContext::default();
         tumble.assign(Rows::All(4), Input::row(&times), &[], &mut cx).unwrap();
         assert_eq!(tumble.parts().len(), 4);
-        assert_eq!(tumble.open().map(|(_, start)| start).collect::<Vec<_>>(), {
+        assert_eq!(tumble.changed().iter().map(|window| window.start).collect::<Vec<_>>(), {
             let last = i64::MAX - i64::MAX % 1_000;
             [i64::MIN, -1_000_000_000, 0, last]
         });

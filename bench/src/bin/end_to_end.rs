@@ -2,17 +2,22 @@
 //! doing anything.
 //!
 //! ```text
-//! cargo build --release -p cli && cargo run --release -p bench --bin end_to_end -- [BIDS [DIRECTORY]]
+//! cargo build --release --workspace --bins
+//! target/release/end_to_end [BIDS [DIRECTORY]] [only=PART,...] [batch=ROWS]
 //! ```
 //!
-//! Bids come from a Parquet file (20 million, written first, by a pipeline), from the generator itself (`nexmark`), and
-//! from a file of JSON lines. A query is `SOURCE.sql` + `SINK.sql` + `QUERY.sql` of `queries/end_to_end`, compiled as
-//! `streamwright build` does it, and its binary runs alone (`run --threads 1`). Baselines:
+//! A part is a source of bids: `parquet`, a file (written first, by a pipeline); `nexmark`, the generator itself;
+//! `json`, a file of JSON lines. `only` leaves the other parts out, so that a long run can be split. Without BIDS a
+//! part has 20 million, `json` 2 million. `batch` is `pipeline.source-batch-size`, also where files are written.
+//!
+//! A query is `SOURCE.sql` + `SINK.sql` + `QUERY.sql` of `queries/end_to_end`, compiled as `streamwright build` does
+//! it, and its binary runs alone (`run --threads 1`). Baselines:
 //!
 //! - Parquet: the Arrow reader in a plain loop, with the columns that the query needs;
 //! - the generator: a pipeline that only takes those fields;
-//! - JSON lines: serde_json in a loop, into a struct of those fields, strings borrowed. It is the fastest parser among
-//!   the dependencies of the workspace; there are faster ones outside, which use SIMD instructions.
+//! - JSON lines: a loop that takes those fields of each line with the fastest parser. Which one that is, and which way
+//!   of using it, is measured: what needs the least CPU time of the readers in `bench/json-readers` is the baseline; it
+//!   is shown once more with times left as text.
 //!
 //! Everything that is measured is a process of its own, pinned to the same core, baselines too (this program started
 //! again): so wall and CPU time contain the same things, the start of the process among them. Figures are medians of
@@ -23,7 +28,7 @@
 use std::error::Error;
 use std::fs::{self, File, Permissions};
 use std::hint::black_box;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -36,6 +41,7 @@ use compiler_service::{BuildOptions, Bundle};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
+use worker_lib::runtime::Limits;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -46,7 +52,6 @@ const BASELINE_BATCH_ROWS: usize = 8_192;
 
 /// First arguments with which this program starts itself.
 const READ_PARQUET: &str = "read-parquet";
-const READ_JSON: &str = "read-json";
 
 /// A query over `bids` and the columns that it needs.
 struct Query {
@@ -75,21 +80,79 @@ fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some(READ_PARQUET) => return read_parquet(&args[1..]),
-        Some(READ_JSON) => return read_json(&args[1..]),
         _ => {}
     }
-    let bids = args.first().map_or(Ok(BIDS), |bids| bids.replace('_', "").parse())?;
+    let arguments = Arguments::parse(&args)?;
     let temporary = tempfile::tempdir()?;
-    let directory = args.get(1).map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    let directory = arguments.directory.clone().unwrap_or_else(|| temporary.path().to_owned());
     fs::create_dir_all(&directory)?;
-    let bench = Bench::new(std::path::absolute(directory)?)?;
-    println!(
-        "one core, {} rows a batch in pipelines, medians of {RUNS}",
-        worker_lib::runtime::Limits::DEFAULT_BATCH_ROWS
-    );
-    bench.parquet(bids)?;
-    bench.nexmark(bids)?;
-    bench.json(bids.min(JSON_BIDS))
+    let bench = Bench::new(std::path::absolute(directory)?, arguments.batch_rows)?;
+    println!("one core, {} rows a batch in pipelines, medians of {RUNS}", arguments.batch_rows);
+    let (chosen, left_out): (Vec<&Part>, Vec<&Part>) = PARTS.iter().partition(|part| arguments.wants(part));
+    for part in left_out {
+        println!("left out: {}", part.name);
+    }
+    for part in chosen {
+        (part.measure)(&bench, arguments.bids.unwrap_or(part.bids))?;
+    }
+    Ok(())
+}
+
+struct Part {
+    name: &'static str,
+    /// Unless the command line says how many.
+    bids: u64,
+    measure: fn(&Bench, u64) -> Outcome<()>,
+}
+
+const PARTS: &[Part] = &[
+    Part { name: "parquet", bids: BIDS, measure: Bench::parquet },
+    Part { name: "nexmark", bids: BIDS, measure: Bench::nexmark },
+    Part { name: "json", bids: JSON_BIDS, measure: Bench::json },
+];
+
+/// `[BIDS [DIRECTORY]] [only=PART,...] [batch=ROWS]`, the options anywhere.
+struct Arguments {
+    bids: Option<u64>,
+    directory: Option<PathBuf>,
+    /// Names of parts; none: all.
+    only: Vec<&'static str>,
+    batch_rows: usize,
+}
+
+impl Arguments {
+    fn parse(arguments: &[String]) -> Outcome<Arguments> {
+        let mut parsed =
+            Arguments { bids: None, directory: None, only: vec![], batch_rows: Limits::DEFAULT_BATCH_ROWS };
+        let mut plain = vec![];
+        for argument in arguments {
+            match argument.split_once('=') {
+                Some(("only", names)) => {
+                    for name in names.split(',') {
+                        let part = PARTS.iter().find(|part| part.name == name);
+                        parsed.only.push(part.ok_or_else(|| format!("there is no part \"{name}\""))?.name);
+                    }
+                }
+                Some(("batch", rows)) => parsed.batch_rows = rows.replace('_', "").parse()?,
+                Some((key, _)) if !key.contains('/') => return Err(format!("there is no option \"{key}\"").into()),
+                _ => plain.push(argument.as_str()),
+            }
+        }
+        match plain.as_slice() {
+            [] => {}
+            [bids] => parsed.bids = Some(bids.replace('_', "").parse()?),
+            [bids, directory] => {
+                parsed.bids = Some(bids.replace('_', "").parse()?);
+                parsed.directory = Some(PathBuf::from(directory));
+            }
+            _ => return Err("at most a number of bids and a directory, please".into()),
+        }
+        Ok(parsed)
+    }
+
+    fn wants(&self, part: &Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part.name)
+    }
 }
 
 /// Events among which there are that many bids: in each 50, the last 46.
@@ -99,6 +162,8 @@ fn events_of(bids: u64) -> u64 {
 
 struct Bench {
     directory: PathBuf,
+    /// Most rows of a source's batch.
+    batch_rows: usize,
     options: BuildOptions,
     runtime: tokio::runtime::Runtime,
     core: Core,
@@ -113,11 +178,11 @@ struct Pipeline {
 }
 
 impl Bench {
-    fn new(directory: PathBuf) -> Outcome<Bench> {
+    fn new(directory: PathBuf, batch_rows: usize) -> Outcome<Bench> {
         let store = Store::open(&directory.join("artifacts").to_string_lossy())?;
         let options = BuildOptions::new(Bundle::find(None)?, store, directory.join("build"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Bench { directory, options, runtime, core: Core::choose()? })
+        Ok(Bench { directory, batch_rows, options, runtime, core: Core::choose()? })
     }
 
     fn parquet(&self, bids: u64) -> Outcome<()> {
@@ -162,14 +227,30 @@ impl Bench {
     fn json(&self, bids: u64) -> Outcome<()> {
         let file = self.file(bids, "json", sql!("to_json"))?;
         let megabytes = fs::metadata(&file)?.len() as f64 / 1e6;
-        title(&format!("JSON lines, {bids} bids ({megabytes:.0} MB), to a JSON file"), "serde_json loop");
-        let baseline = self.baseline(&[READ_JSON.to_owned(), file.to_string_lossy().into_owned()], bids)?;
+        title(&format!("JSON lines, {bids} bids ({megabytes:.0} MB), to a JSON file"), "plain reading");
+        let program = json_readers()?;
+        let read = |reader: &str, times: &str| {
+            let mut command = Command::new(&program);
+            command.args([reader, times]).arg(&file);
+            self.baseline_of(command, bids)
+        };
+        let names = String::from_utf8(Command::new(&program).output()?.stdout)?;
+        let mut readers = vec![];
+        for reader in names.lines() {
+            readers.push((reader, read(reader, "times-parsed")?));
+        }
+        let fastest = readers.iter().min_by(|(_, a), (_, b)| a.cpu.total_cmp(&b.cpu));
+        let (fastest, baseline) = *fastest.ok_or("there is no reader of JSON")?;
         let source = with_path(sql!("json"), "$IN", &file);
         let sink = with_path(sql!("to_json"), "$OUT", &self.directory.join("totals.json"));
         let cost = self.pipeline(&[source.as_str(), sink.as_str(), TUMBLE.sql].concat())?.measure(self, bids)?;
         cost.print(TUMBLE.name, bids, Some(&baseline));
-        baseline.print("  serde_json, the same fields", bids, None);
-        for (what, cost) in [(TUMBLE.name, &cost), ("  serde_json", &baseline)] {
+        for (reader, cost) in &readers {
+            cost.print(&format!("  {reader}"), bids, Some(&baseline));
+        }
+        read(fastest, "times-as-text")?.print("  the fastest, times left as text", bids, Some(&baseline));
+        println!("plain reading is the fastest in CPU time: {fastest}");
+        for (what, cost) in [(TUMBLE.name, &cost), ("  plain reading", &baseline)] {
             println!("{what:<34} {:>6.0} MB/s, {:.0} MB per CPU-second", megabytes / cost.wall, megabytes / cost.cpu);
         }
         Ok(())
@@ -210,12 +291,31 @@ impl Bench {
 
     /// Runs this program with these arguments; it prints the rows that it has read.
     fn baseline(&self, arguments: &[String], rows: u64) -> Outcome<Cost> {
-        let exe = std::env::current_exe()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments);
+        self.baseline_of(command, rows)
+    }
+
+    /// A program that says on stderr how many rows it has read.
+    fn baseline_of(&self, mut command: Command, rows: u64) -> Outcome<Cost> {
         Cost::median(RUNS, || {
-            let (cost, output) = self.core.run(Command::new(&exe).args(arguments))?;
+            let (cost, output) = self.core.run(&mut command)?;
             let read: u64 = output.trim().parse()?;
             if read == rows { Ok(cost) } else { Err(format!("the baseline has read {read} rows of {rows}").into()) }
         })
+    }
+}
+
+/// Builds the loops that only read JSON lines; their program.
+fn json_readers() -> Outcome<PathBuf> {
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/json-readers");
+    let exe = std::env::current_exe()?;
+    let target = exe.parent().and_then(Path::parent).ok_or("the program has no directory")?.join("json-readers");
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--locked", "--quiet", "--target-dir"]).arg(&target).current_dir(package);
+    match cargo.status()?.success() {
+        true => Ok(target.join("release/json-readers")),
+        false => Err("cannot build bench/json-readers".into()),
     }
 }
 
@@ -232,7 +332,8 @@ impl Pipeline {
     fn measure_runs(&self, bench: &Bench, rows: u64, runs: usize) -> Outcome<Cost> {
         let cost = Cost::median(runs, || {
             let mut command = Command::new(&self.binary);
-            command.args(["run", "--report", "--threads", "1", "--plan"]).arg(&self.plan);
+            command.args(["run", "--report", "--threads", "1", "--batch-rows"]).arg(bench.batch_rows.to_string());
+            command.arg("--plan").arg(&self.plan);
             let (cost, output) = bench.core.run(&mut command)?;
             self.check(&output, rows)?;
             Ok(cost)
@@ -419,29 +520,6 @@ fn read_parquet(arguments: &[String]) -> Outcome<()> {
     let mut rows = 0;
     for batch in builder.with_projection(columns).with_batch_size(BASELINE_BATCH_ROWS).build()? {
         rows += black_box(batch?).num_rows();
-    }
-    eprintln!("{rows}");
-    Ok(())
-}
-
-/// The fields of a line that [`TUMBLE`] needs; the time as its text.
-#[derive(Deserialize)]
-struct Bid<'a> {
-    auction: i64,
-    price: i64,
-    dt: &'a str,
-}
-
-/// Baseline: `FILE`. Every line is parsed and dropped.
-fn read_json(arguments: &[String]) -> Outcome<()> {
-    let [file] = arguments else { return Err("one file, please".into()) };
-    let mut file = BufReader::with_capacity(1 << 20, File::open(file)?);
-    let (mut line, mut rows) = (Vec::new(), 0_u64);
-    while file.read_until(b'\n', &mut line)? > 0 {
-        let bid: Bid<'_> = serde_json::from_slice(&line)?;
-        black_box((bid.auction, bid.price, bid.dt));
-        rows += 1;
-        line.clear();
     }
     eprintln!("{rows}");
     Ok(())

@@ -17,12 +17,13 @@ use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::column::{Rows, doc_text};
+use crate::expr;
 use crate::names::{Names, ident};
 use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 16] = [
     "new",
     "main",
     "batch",
@@ -32,12 +33,17 @@ const RESERVED: [&str; 11] = [
     "closed",
     "results",
     "pass_on",
+    "on_barrier",
     "on_batch",
     "on_watermark",
+    "restore",
+    "restored",
+    "snapshot",
+    "changed_states",
 ];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 34] = [
+const IMPORTS: [(&str, &str); 36] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -63,7 +69,9 @@ const IMPORTS: [(&str, &str); 34] = [
     ("Errors", "worker_lib::scalar::Errors"),
     ("Rows", "worker_lib::select::Rows"),
     ("Selection", "worker_lib::select::Selection"),
+    ("TableRows", "worker_lib::state::TableRows"),
     ("window", "worker_lib::window"),
+    ("Changed", "worker_lib::window::Changed"),
     ("Closed", "worker_lib::window::Closed"),
     ("Input", "worker_lib::window::Input"),
     ("States", "worker_lib::window::States"),
@@ -78,11 +86,13 @@ const IMPORTS: [(&str, &str); 34] = [
 pub(crate) fn generate(graph: &Graph, stage: &Stage) -> TokenStream {
     let mut code = StageCode::new(&stage.name);
     let mut schema = &stage.input_schema;
-    for op in &stage.ops {
+    for (index, op) in stage.ops.iter().enumerate() {
         match &op.kind {
             StageOpKind::Watermark { expr } => op::watermark::generate(&mut code, expr, schema, &op.note),
             StageOpKind::Filter { predicate } => op::filter::generate(&mut code, predicate, schema, &op.note),
-            StageOpKind::Compute { columns } => op::compute::generate(&mut code, columns, schema),
+            StageOpKind::Compute { columns } => {
+                op::compute::generate(&mut code, columns, schema, &stage.ops[index..]);
+            }
             StageOpKind::Project { columns } => op::project::generate(&mut code, columns, schema, &op.note),
             StageOpKind::Tumble { tumble, phase } => {
                 op::tumble::generate(&mut code, tumble, *phase, schema, &op.note);
@@ -130,6 +140,8 @@ pub(crate) struct StageCode {
     /// `on_batch`, when `body` is no longer its.
     on_batch: Option<TokenStream>,
     on_watermark: TokenStream,
+    /// Further methods of `impl Stage`.
+    checkpoints: TokenStream,
     /// The last statement has consumed `batch`.
     consumed: bool,
 }
@@ -151,6 +163,7 @@ impl StageCode {
             declared: None,
             on_batch: None,
             on_watermark: TokenStream::new(),
+            checkpoints: TokenStream::new(),
             consumed: false,
         }
     }
@@ -225,10 +238,16 @@ impl StageCode {
         self.declared = None;
     }
 
-    /// `batch` becomes its selected rows.
-    pub(crate) fn compact(&mut self) {
+    /// `batch` becomes its selected rows, with these columns only (`None`: all).
+    pub(crate) fn compact(&mut self, columns: Option<&[usize]>) {
         if self.rows == Rows::Selected {
-            self.body.push(quote!(let batch = selection.take_batch(&batch);));
+            self.body.push(match columns {
+                None => quote!(let batch = selection.take_batch(&batch);),
+                Some(columns) => {
+                    let columns = expr::path_tokens(columns);
+                    quote!(let batch = selection.take_columns(&batch, &#columns);)
+                }
+            });
         }
         self.rows = Rows::All;
         self.declared = None;
@@ -255,9 +274,19 @@ impl StageCode {
         self.consumed = true;
     }
 
+    /// The last statement is the callback's result.
+    pub(crate) fn end_with_last_step(&mut self) {
+        self.consumed = true;
+    }
+
     /// What happens when the watermark advances, with `watermark` and `cx` in scope; a `Result`.
     pub(crate) fn set_on_watermark(&mut self, body: TokenStream) {
         self.on_watermark = body;
+    }
+
+    /// How the stage takes part in checkpoints: methods of `impl Stage`.
+    pub(crate) fn set_checkpoints(&mut self, methods: TokenStream) {
+        self.checkpoints = methods;
     }
 
     /// The operators that follow get batches of results, in a method of its own.
@@ -304,7 +333,8 @@ impl StageCode {
         } else {
             (quote!({ #(#names: #types),* }), quote!(#name { #(#names: #inits),* }))
         };
-        let (types_, methods, functions) = (&self.types, &self.methods, &self.functions);
+        let (types_, methods, functions, checkpoints) =
+            (&self.types, &self.methods, &self.functions, &self.checkpoints);
         let methods = (!methods.is_empty()).then(|| quote!(impl #name { #methods }));
         let items = quote! {
             #(#[doc = #docs])*
@@ -315,6 +345,7 @@ impl StageCode {
             impl Stage for #name {
                 fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> { #on_batch }
                 #on_watermark
+                #checkpoints
             }
             #methods
             #functions

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use compiler_sql::Diagnostic;
 use protocol::job::JobPlan;
 use sha2::{Digest, Sha256};
 
@@ -46,6 +47,8 @@ pub struct Compiled {
     pub code: String,
     /// What the worker needs beside the binary: paths, topics, parallelism.
     pub plan: JobPlan,
+    /// What the query says in vain or in an old form.
+    pub warnings: Vec<Diagnostic>,
     /// EXPLAIN, by view.
     pub views: BTreeMap<View, String>,
     /// The passes and how long each took, in order.

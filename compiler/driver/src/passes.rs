@@ -42,6 +42,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
     let script = trace.fallible("parse", || compiler_sql::parse(&request.sql))?;
     trace.show(View::Ast, until, || script.to_string())?;
     let bound = trace.fallible("bind", || compiler_sql::bind(&script, &options))?;
+    let warnings = bound.warnings().to_vec();
     let bound = trace.pass("rules", || compiler_sql::optimize(bound));
     trace.show(View::Logical, until, || bound.to_string())?;
     let plan = trace.fallible("lower", || compiler_sql::lower(&bound))?;
@@ -57,7 +58,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
         let plan = job_plan(&graph, &code);
         (code, plan)
     });
-    Ok(Compiled { files, code, plan, views: BTreeMap::new(), passes: Vec::new() })
+    Ok(Compiled { files, code, plan, warnings, views: BTreeMap::new(), passes: Vec::new() })
 }
 
 /// Why the passes ended early.
@@ -194,6 +195,31 @@ FROM bids WHERE price > 100 GROUP BY auction, window";
         assert!(explain(&request(&wrong, 1), View::Ast).is_ok());
         assert!(explain(&request(&wrong, 1), View::Plan).is_err());
         assert_eq!(compile(&request(&wrong, 1)).unwrap_err()[0].code, "E0302");
+    }
+
+    #[test]
+    fn what_is_old_or_in_vain_is_a_warning() {
+        let sql = "\
+CREATE TABLE bids (price BIGINT, dt TIMESTAMP)
+WITH (connector = 'single_file', path = 'in.json', event_time_field = 'dt');
+CREATE TABLE prices (price BIGINT NOT NULL PRIMARY KEY)
+WITH (connector = 'single_file', path = 'out.json', bad_data = 'drop');
+CREATE TABLE IF NOT EXISTS prices (price TEXT);
+INSERT INTO prices SELECT price FROM bids";
+        let found = compile(&request(sql, 1)).unwrap().warnings;
+        assert!(found.iter().all(|warning| warning.severity == compiler_sql::Severity::Warning));
+        let texts: Vec<_> = found.iter().map(|one| format!("{} {}", one.code, one.message)).collect();
+        assert_eq!(
+            texts,
+            [
+                "W0100 option \"event_time_field\" is deprecated",
+                "W0200 PRIMARY KEY of column \"price\" has no effect on a sink",
+                "W0200 option \"bad_data\" has no effect on a sink",
+                "W0200 table \"prices\" is there already: this definition has no effect",
+                "W0200 column \"price\" of table \"prices\" is NOT NULL, but may be given nulls",
+            ]
+        );
+        assert!(compile(&request(QUERY, 1)).unwrap().warnings.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The job's plan: what of the graph is data.
 
-use compiler_ir::{Edge, Exchange, Graph, Stage, StageInput, StageOpKind, print};
+use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
+use protocol::checkpoint::{TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
 /// The plan that goes with code of this digest.
@@ -27,7 +28,24 @@ fn stage_plan(stage: &Stage) -> StagePlan {
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
+        tables: stage.ops.iter().flat_map(tables).collect(),
     }
+}
+
+/// What an operator keeps, in the order in which its generated code numbers it.
+fn tables(op: &StageOp) -> Vec<TableSpec> {
+    let StageOpKind::Tumble { tumble, phase } = &op.kind else { return Vec::new() };
+    // Partial states leave at the barrier.
+    if *phase == Phase::Partial {
+        return Vec::new();
+    }
+    let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys: tumble.keys.len(), columns };
+    let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
+    for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
+        let name = format!("distinct {}", aggregate.name);
+        tables.push(table(name, TableKind::List, tumble.distinct_schema(aggregate)));
+    }
+    tables
 }
 
 fn source_plan(stage: &Stage) -> Option<SourcePlan> {

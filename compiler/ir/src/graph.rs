@@ -76,6 +76,29 @@ pub enum StageOpKind {
     },
 }
 
+impl StageOpKind {
+    /// Calls `visit` for each expression that is evaluated over the rows of the operator's input.
+    pub fn walk_expressions<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            StageOpKind::Watermark { expr } | StageOpKind::Filter { predicate: expr } => visit(expr),
+            StageOpKind::Compute { columns } => {
+                columns.iter().flat_map(|column| std::iter::once(&column.call).chain(&column.guard)).for_each(visit);
+            }
+            StageOpKind::Project { columns } => columns.iter().for_each(|column| visit(&column.expr)),
+            StageOpKind::Tumble { tumble, .. } => {
+                visit(&tumble.event_time);
+                tumble.keys.iter().for_each(|key| visit(&key.expr));
+                tumble.aggregates.iter().flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter)).for_each(visit);
+            }
+        }
+    }
+
+    /// Whether no column of the input is in the output, but by an expression.
+    pub fn replaces_columns(&self) -> bool {
+        matches!(self, StageOpKind::Project { .. } | StageOpKind::Tumble { .. })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {

@@ -190,6 +190,24 @@ impl Tumble {
         Schema::new(fields)
     }
 
+    /// Keys ++ window start ++ states of the aggregates that are not distinct: what a checkpoint keeps of a group.
+    pub fn state_schema(&self) -> Schema {
+        let mut fields = self.key_fields();
+        fields.push(Field::new("window_start", ScalarType::TIMESTAMP_NS, false));
+        let states = self.aggregates.iter().filter(|aggregate| !aggregate.distinct);
+        fields.extend(states.flat_map(Aggregate::state_fields));
+        Schema::new(fields)
+    }
+
+    /// Keys ++ window start ++ value: what a checkpoint keeps of a distinct aggregate, a row for each value.
+    pub fn distinct_schema(&self, aggregate: &Aggregate) -> Schema {
+        let mut fields = self.key_fields();
+        fields.push(Field::new("window_start", ScalarType::TIMESTAMP_NS, false));
+        let ty = aggregate.arg.as_ref().map_or(ScalarType::Null, |arg| arg.ty.clone());
+        fields.push(Field::new(&aggregate.name, ty, false));
+        Schema::new(fields)
+    }
+
     /// Whether tasks may aggregate before the exchange. A distinct count cannot be merged from counts.
     pub fn is_mergeable(&self) -> bool {
         self.aggregates.iter().all(|agg| !agg.distinct)

@@ -35,7 +35,8 @@ impl Action {
     /// The build of a generated crate (path to text; `code` is its digest) against a bundle.
     pub fn new(files: &BTreeMap<String, String>, code: Digest, bundle: &Bundle) -> Action {
         let spec = bundle.spec();
-        let flags = flags(files, &spec.flags);
+        let mut flags = flags(files, &spec.flags);
+        flags.extend(linker_flags(&spec.target));
         let mut key = DigestWriter::default();
         key.part(VERSION);
         key.part(spec.digest.to_string());
@@ -68,6 +69,29 @@ fn flags(files: &BTreeMap<String, String>, shared: &[String]) -> Vec<String> {
     flags.extend(codegen.into_iter().flat_map(|value| ["-C".to_owned(), value.to_owned()]));
     flags.extend_from_slice(shared);
     flags
+}
+
+/// Relocations in the compact form, two megabytes less of a binary: where the system that it is linked on, and will
+/// thus run on, understands them.
+fn linker_flags(target: &str) -> Vec<String> {
+    if target.ends_with("-linux-gnu") && glibc().is_some_and(|version| version >= (2, 36)) {
+        return vec!["-C".to_owned(), "link-arg=-Wl,-z,pack-relative-relocs".to_owned()];
+    }
+    Vec::new()
+}
+
+/// The version of the C library, if it is GNU's.
+#[cfg(target_env = "gnu")]
+fn glibc() -> Option<(u32, u32)> {
+    // SAFETY: it takes nothing and returns a static text.
+    let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) };
+    let mut parts = version.to_str().ok()?.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+#[cfg(not(target_env = "gnu"))]
+fn glibc() -> Option<(u32, u32)> {
+    None
 }
 
 #[cfg(test)]

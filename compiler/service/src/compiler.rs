@@ -80,6 +80,7 @@ impl Compilation<'_> {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
+        die_with_us(&mut command);
         let mut group = Group(command.spawn()?);
         match tokio::time::timeout(limit, group.0.wait()).await {
             Ok(status) => Ok(Outcome::Exited(status?)),
@@ -91,6 +92,24 @@ impl Compilation<'_> {
         }
     }
 }
+
+/// The compiler is of no use to anybody when we have been killed.
+#[cfg(target_os = "linux")]
+fn die_with_us(command: &mut Command) {
+    let die = || {
+        // SAFETY: PR_SET_PDEATHSIG takes one number and concerns the calling process only.
+        match unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: between fork and exec, `die` makes one system call and touches no memory but its own.
+    unsafe { command.pre_exec(die) };
+}
+
+/// Elsewhere it runs to its end.
+#[cfg(not(target_os = "linux"))]
+fn die_with_us(_command: &mut Command) {}
 
 /// A process that leads a group. The group dies with it.
 struct Group(Child);

@@ -1,6 +1,7 @@
 //! Builds with the real toolchain bundle. It is made of the libraries of a cargo build, so these tests need one:
 //! `cargo build --release -p cli`, then `cargo test --release -p compiler-service`; or `STREAMWRIGHT_TEST_BUNDLE` names
-//! an exported one. Without either they say so and pass.
+//! an exported one. Without either they fail, unless `STREAMWRIGHT_SKIP_WITHOUT_BUNDLE` is set: then they say so and
+//! pass.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -16,14 +17,20 @@ use compiler_driver::Compiled;
 use compiler_service::{BuildError, BuildOptions, Built, Bundle, BundleError, build};
 use protocol::job::JobPlan;
 
-/// The bundle, unless there is no build to make it of.
+/// Set to anything, it lets tests pass that have nothing to build with.
+const SKIP: &str = "STREAMWRIGHT_SKIP_WITHOUT_BUNDLE";
+
+/// The bundle. Without a build to make it of there is nothing that could be tested, which is no success.
 fn bundle() -> Option<Bundle> {
     let configured = std::env::var_os("STREAMWRIGHT_TEST_BUNDLE");
     match Bundle::find(configured.as_deref().map(Path::new)) {
         Ok(bundle) => Some(bundle),
-        Err(error @ (BundleError::NotFound(_) | BundleError::Stale(_))) => {
+        Err(error @ (BundleError::NotFound(_) | BundleError::Stale(_))) if std::env::var_os(SKIP).is_some() => {
             eprintln!("skipped: {error}");
             None
+        }
+        Err(error @ (BundleError::NotFound(_) | BundleError::Stale(_))) => {
+            panic!("{error}\nfirst `cargo build --release -p cli`, then these tests with --release ({SKIP}=1 skips)")
         }
         Err(error) => panic!("{error}"),
     }
@@ -39,7 +46,7 @@ fn compiled(main: &str) -> Compiled {
     let files: BTreeMap<_, _> = [("src/main.rs".to_owned(), main.to_owned())].into();
     let code = Digest::of(main).to_string();
     let plan = JobPlan { code: code.clone(), stages: vec![], edges: vec![] };
-    Compiled { files, code, plan, views: BTreeMap::new(), passes: vec![] }
+    Compiled { files, code, plan, warnings: vec![], views: BTreeMap::new(), passes: vec![] }
 }
 
 /// Something that reaches into the worker library and would show a path or a time, were there one.

@@ -7,25 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use compiler_ir::verify::is_register_type;
 use connectors_options::Validated;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{Column as DfColumn, ScalarValue};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::SqlToRel;
-use schema::{Field, ScalarType, Schema};
-use sqlparser::ast::{Ident, Query, SelectItem, SetExpr, Spanned, Statement as SqlStatement};
+use schema::{Field, ScalarType, Schema, find_name};
+use sqlparser::ast::{Ident, Query, Spanned, Statement as SqlStatement};
 
 use crate::catalog::{Catalog, Direction, Relation, Table, find_connector};
-use crate::check::Check;
+use crate::check::{Check, item_span, table_hint};
 use crate::context::{Context, parser_options};
 use crate::define::define;
-use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, span_of};
+use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, listed, span_of};
+use crate::hints;
 use crate::names::name_columns;
-use crate::parse::{Script, Statement, normalize};
+use crate::parse::{CreateTable, Script, Statement, normalize};
 use crate::rules;
+use crate::spelling;
 use crate::stack::on_big_stack;
-use crate::translate::{find_text, translate};
+use crate::translate::{find_call, find_text, place, translate};
 use crate::types::assignable;
+use crate::typing::{impossible_cast, impossible_casts};
+use crate::window::TumbleNode;
 
 /// What a script does not say itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +58,14 @@ pub struct Bound {
     pub(crate) outputs: Vec<Output>,
     /// Those that are read, by name.
     pub(crate) tables: BTreeMap<String, Arc<SourceTable>>,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Bound {
+    /// What the script says in vain or in an old form, in the order of the text.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -92,7 +105,7 @@ pub fn bind(script: &Script, options: &SqlOptions) -> Result<Bound, Vec<Diagnost
 /// Rewrites the plans by rules; what they compute stays the same.
 pub fn optimize(bound: Bound) -> Bound {
     on_big_stack(move || {
-        let Bound { mut outputs, tables } = bound;
+        let Bound { mut outputs, tables, warnings } = bound;
         for output in &mut outputs {
             // A rule that fails on a plan that was accepted leaves it as it is: it is right, if slower.
             if let Ok(plan) = rules::rewrite(output.plan.clone())
@@ -101,7 +114,7 @@ pub fn optimize(bound: Bound) -> Bound {
                 output.plan = plan;
             }
         }
-        Bound { outputs, tables }
+        Bound { outputs, tables, warnings }
     })
 }
 
@@ -109,6 +122,7 @@ struct Binder<'a> {
     options: &'a SqlOptions,
     catalog: Catalog,
     errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
     outputs: Vec<Output>,
     used: BTreeSet<String>,
     read: BTreeMap<String, Arc<SourceTable>>,
@@ -121,6 +135,7 @@ impl<'a> Binder<'a> {
             options,
             catalog: Catalog::default(),
             errors: vec![],
+            warnings: vec![],
             outputs: vec![],
             used: BTreeSet::new(),
             read: BTreeMap::new(),
@@ -129,6 +144,14 @@ impl<'a> Binder<'a> {
     }
 
     fn statement(&mut self, statement: &Statement) {
+        if let Statement::CreateTable(CreateTable { name, if_not_exists: true, .. })
+        | Statement::CreateView { name, if_not_exists: true, .. } = statement
+            && self.catalog.relations.contains_key(&normalize(name))
+        {
+            let message = format!("table \"{}\" is there already: this definition has no effect", normalize(name));
+            self.warnings.push(Diagnostic::warning(code::NO_EFFECT, span_of(name.span), message));
+            return;
+        }
         match statement {
             Statement::CreateTable(table) => match &table.query {
                 Some(query) if table.columns.is_empty() && table.options.is_empty() => {
@@ -144,13 +167,11 @@ impl<'a> Binder<'a> {
                     self.define(&table.name, Relation::Broken);
                 }
                 None => {
-                    let mut errors = Vec::new();
-                    let relation = define(table, self.options, &mut errors);
-                    self.errors.extend(errors);
+                    let relation = define(table, self.options, &mut self.errors, &mut self.warnings);
                     self.define(&table.name, relation);
                 }
             },
-            Statement::CreateView { name, columns, query } => {
+            Statement::CreateView { name, columns, query, .. } => {
                 let relation = self.view(columns, query);
                 self.define(name, relation);
             }
@@ -173,6 +194,8 @@ impl<'a> Binder<'a> {
         if self.catalog.relations.contains_key(&key) {
             let message = format!("table \"{key}\" is defined twice");
             self.errors.push(Diagnostic::error(code::DUPLICATE, span_of(name.span), message));
+            // Which of them is meant, nobody knows.
+            self.catalog.relations.insert(key, Relation::Broken);
             return;
         }
         self.catalog.relations.insert(key, relation);
@@ -187,7 +210,8 @@ impl<'a> Binder<'a> {
         if columns.len() != fields.len() {
             let span = columns.first().and_then(|column| span_of(column.span));
             let message = format!("the view names {} columns, but its query has {}", columns.len(), fields.len());
-            self.errors.push(Diagnostic::error(code::INSERT, span, message));
+            let hint = "name every column of the query, or none";
+            self.errors.push(Diagnostic::error(code::INSERT, span, message).with_hint(hint));
             return Relation::Broken;
         }
         let renamed = fields.into_iter().zip(columns).map(|(field, name)| DfExpr::Column(field).alias(normalize(name)));
@@ -203,33 +227,58 @@ impl<'a> Binder<'a> {
     /// Binds a query; `None` when there were errors, here or in what it refers to.
     fn query(&mut self, query: &Query) -> Option<LogicalPlan> {
         let known = self.errors.len();
-        Check::new(self.catalog.names(), &mut self.errors).query(query);
+        let mut found = self.check(query, false);
+        if !found.is_empty() {
+            found = self.check(query, true);
+        }
+        self.errors.extend(found);
         if !self.use_tables(query) || self.errors.len() > known {
             return None;
         }
+        let written = query;
         let mut query = query.clone();
-        name_columns(&mut query);
         let config = rules::config();
         let context = Context { catalog: &self.catalog, options: &config };
         let planner = SqlToRel::new_with_options(&context, parser_options());
-        let plan = planner.sql_statement_to_plan(SqlStatement::Query(Box::new(query.clone()))).and_then(rules::analyze);
-        match plan {
+        let plan = spelling::resolve(&mut query, |query| {
+            let mut named = query.clone();
+            name_columns(&mut named);
+            planner.sql_statement_to_plan(SqlStatement::Query(Box::new(named)))
+        });
+        name_columns(&mut query);
+        match plan.and_then(rules::analyze) {
             Ok(plan) => {
                 if let Some(message) = unsupported_type(&plan) {
                     self.errors.push(Diagnostic::error(code::TYPE, span_of(query.body.span()), message));
                 }
                 for (text, ty) in impossible_casts(&plan) {
                     let span = find_text(&query, &text).or(span_of(query.body.span()));
-                    let message = format!("invalid input syntax for type {ty}: \"{text}\"");
-                    self.errors.push(Diagnostic::error(code::TYPES, span, message));
+                    self.errors.push(impossible_cast(&text, &ty, span));
                 }
+                self.errors.extend(unordered_aggregates(&plan, &query));
                 (self.errors.len() == known).then_some(plan)
             }
             Err(error) => {
-                self.errors.extend(translate(error, &query, span_of(query.body.span())));
+                // The binder ends at the first error; what it is about is in the expressions, or in their whole.
+                let mut found = self.check(written, true);
+                if found.is_empty() {
+                    found = translate(error, &query, span_of(query.body.span()));
+                }
+                self.errors.extend(found);
                 None
             }
         }
+    }
+
+    /// What the syntax tree shows. `types`: with the type errors of expressions.
+    fn check(&self, query: &Query, types: bool) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        {
+            let check = Check::new(Some(&self.catalog), &mut found);
+            let mut check = if types { check.with_types() } else { check };
+            check.query(query);
+        }
+        found
     }
 
     /// Marks the tables that a query reads. False when one of them is broken.
@@ -267,7 +316,11 @@ impl<'a> Binder<'a> {
         let written = self.outputs.iter().any(|output| output.table == name);
         if table.direction == Some(Direction::Sink) || written {
             let message = format!("attempted to read from table \"{name}\", but it is a sink");
-            self.errors.push(Diagnostic::error(code::DIRECTION, span, message));
+            let hint = match written {
+                true => "make a view of what is inserted, and read that",
+                false => "define another table with type = 'source'",
+            };
+            self.errors.push(Diagnostic::error(code::DIRECTION, span, message).with_hint(hint));
             return false;
         }
         self.used.insert(name.to_owned());
@@ -276,7 +329,7 @@ impl<'a> Binder<'a> {
             self.errors.push(Diagnostic::error(code::COLUMN, table.span, message).with_hint("list its columns"));
             return false;
         }
-        match table.validate(Direction::Source, &table.schema()) {
+        match table.validate(Direction::Source, &table.schema(), &mut self.warnings) {
             Ok(validated) => {
                 let source = SourceTable { table: Arc::clone(table), validated };
                 self.read.insert(name.to_owned(), Arc::new(source));
@@ -336,16 +389,18 @@ impl<'a> Binder<'a> {
         let plan = self.query(query);
         match relation {
             None => {
-                let hint = did_you_mean(&name, self.catalog.relations.keys().map(String::as_str));
+                let known: Vec<&str> = self.catalog.relations.keys().map(String::as_str).collect();
+                let hint = table_hint(target, &known);
                 self.errors.push(
                     Diagnostic::error(code::UNKNOWN_TABLE, target_span, format!("table \"{name}\" does not exist"))
-                        .with_hint_opt(hint),
+                        .with_hint(hint),
                 );
             }
             Some(Relation::Broken) => {}
             Some(Relation::View(_)) => {
                 let message = format!("attempted to insert into \"{name}\", but it is a view");
-                self.errors.push(Diagnostic::error(code::DIRECTION, target_span, message));
+                let hint = "insert into a table: CREATE TABLE name (columns)";
+                self.errors.push(Diagnostic::error(code::DIRECTION, target_span, message).with_hint(hint));
             }
             Some(Relation::Memory { rows: Some(_), .. }) => {
                 self.errors.push(
@@ -356,7 +411,10 @@ impl<'a> Binder<'a> {
             Some(Relation::Memory { schema, rows: None }) => {
                 let filled = plan.and_then(|plan| self.assign(&schema.fields, names, plan, query, &name, target_span));
                 let relation = match filled {
-                    Some((plan, _)) => Relation::Memory { schema, rows: Some(plan) },
+                    Some((plan, columns)) => {
+                        self.warn_of_nulls(&name, &columns, &plan, target_span);
+                        Relation::Memory { schema, rows: Some(plan) }
+                    }
                     None => Relation::Broken,
                 };
                 self.catalog.relations.insert(name, relation);
@@ -364,8 +422,9 @@ impl<'a> Binder<'a> {
             Some(Relation::Table(table)) => {
                 self.used.insert(name.clone());
                 if table.direction == Some(Direction::Source) || self.read.contains_key(&name) {
-                    let message = format!("attempted to insert into table '{name}', but it is a source");
-                    self.errors.push(Diagnostic::error(code::DIRECTION, target_span, message));
+                    let message = format!("attempted to insert into table \"{name}\", but it is a source");
+                    let hint = "define another table with type = 'sink'";
+                    self.errors.push(Diagnostic::error(code::DIRECTION, target_span, message).with_hint(hint));
                     return;
                 }
                 if let Some(plan) = plan
@@ -405,7 +464,9 @@ impl<'a> Binder<'a> {
         let Some((plan, columns)) = self.assign(&declared, names, plan, query, &table.name, target_span) else {
             return;
         };
-        match table.validate(Direction::Sink, &Schema::new(columns.clone())) {
+        self.warn_of_nulls(&table.name, &columns, &plan, target_span);
+        self.warnings.extend(table.sink_warnings.iter().cloned());
+        match table.validate(Direction::Sink, &Schema::new(columns.clone()), &mut self.warnings) {
             Ok(validated) => self.outputs.push(Output {
                 table: table.name.clone(),
                 connector: table.connector.name().to_owned(),
@@ -425,6 +486,25 @@ impl<'a> Binder<'a> {
         }
     }
 
+    /// NOT NULL of what is written is a promise of the query, which nothing checks.
+    fn warn_of_nulls(&mut self, table: &str, columns: &[Field], plan: &LogicalPlan, span: Option<Span>) {
+        let given = columns.iter().zip(plan.schema().fields().iter());
+        let broken = given.filter(|(column, given)| !column.nullable && given.is_nullable());
+        let names: Vec<String> = broken.map(|(column, _)| format!("\"{}\"", column.name)).collect();
+        let (what, are) = match names.len() {
+            0 => return,
+            1 => ("column", "is"),
+            _ => ("columns", "are"),
+        };
+        let message =
+            format!("{what} {} of table \"{table}\" {are} NOT NULL, but may be given nulls", names.join(", "));
+        self.warnings.push(
+            Diagnostic::warning(code::NO_EFFECT, span, message)
+                .with_detail("NOT NULL is not checked when rows are written: nulls go through")
+                .with_hint("replace nulls with coalesce(...), or leave NOT NULL out"),
+        );
+    }
+
     /// Gives the query's columns the names and types of the table's, by position or by the names of the INSERT.
     fn assign(
         &mut self,
@@ -439,17 +519,17 @@ impl<'a> Binder<'a> {
         let targets = self.targets(fields, names, table)?;
         let given = plan.schema().columns();
         if given.len() != targets.len() {
-            let (message, span) = if given.len() > targets.len() {
-                let extra = item_span(query, targets.len());
-                ("INSERT has more expressions than target columns", extra)
+            let (message, span, hint) = if given.len() > targets.len() {
+                let extra = item_span(&query.body, targets.len());
+                ("INSERT has more expressions than target columns", extra, "leave out what is too much".to_owned())
             } else {
-                ("INSERT has more target columns than expressions", None)
+                let filled = targets.iter().take(given.len()).map(|index| fields[*index].name.as_str());
+                let hint = format!("name the columns that are filled: INSERT INTO {table} ({})", listed(filled));
+                ("INSERT has more target columns than expressions", None, hint)
             };
-            self.errors.push(Diagnostic::error(code::INSERT, span.or(target_span), message).with_detail(format!(
-                "table \"{table}\" takes {} columns, the query has {}",
-                targets.len(),
-                given.len()
-            )));
+            let detail = format!("table \"{table}\" takes {} columns, the query has {}", targets.len(), given.len());
+            let error = Diagnostic::error(code::INSERT, span.or(target_span), message);
+            self.errors.push(error.with_detail(detail).with_hint(hint));
             return None;
         }
         let mut exprs = Vec::with_capacity(fields.len());
@@ -465,7 +545,8 @@ impl<'a> Binder<'a> {
                 columns.push(field.clone());
                 continue;
             };
-            let expr = self.assign_one(field, &given[position], &plan, item_span(query, position).or(target_span));
+            let span = item_span(&query.body, position).or(target_span);
+            let expr = self.assign_one(field, &given[position], &plan, span);
             exprs.extend(expr.map(|expr| expr.alias(&field.name)));
             columns.push(field.clone());
         }
@@ -492,16 +573,18 @@ impl<'a> Binder<'a> {
         for ident in names {
             let name = normalize(ident);
             let span = span_of(ident.span);
-            match fields.iter().position(|field| field.name == name) {
+            match find_name(fields.iter().map(|field| field.name.as_str()), &name) {
                 Some(index) if targets.contains(&index) => {
                     let message = format!("column \"{name}\" specified more than once");
                     self.errors.push(Diagnostic::error(code::DUPLICATE, span, message));
                 }
                 Some(index) => targets.push(index),
                 None => {
-                    let hint = did_you_mean(&name, fields.iter().map(|field| field.name.as_str()));
+                    let columns = fields.iter().map(|field| field.name.as_str());
+                    let hint = did_you_mean(&name, columns.clone())
+                        .unwrap_or_else(|| format!("columns of \"{table}\" are {}", listed(columns)));
                     let message = format!("column \"{name}\" of table \"{table}\" does not exist");
-                    self.errors.push(Diagnostic::error(code::UNKNOWN_COLUMN, span, message).with_hint_opt(hint));
+                    self.errors.push(Diagnostic::error(code::UNKNOWN_COLUMN, span, message).with_hint(hint));
                 }
             }
         }
@@ -532,19 +615,21 @@ impl<'a> Binder<'a> {
             let message =
                 format!("column \"{}\" is of type {}, but the expression is of type {from}", field.name, field.ty);
             let hint = match (&from, &field.ty) {
-                (ScalarType::Struct(_) | ScalarType::List(_), _) | (_, ScalarType::Struct(_) | ScalarType::List(_)) => {
-                    None
-                }
-                _ => Some("convert it with CAST"),
+                (_, ScalarType::Struct(_)) => "make a struct with members of those names: named_struct('name', value)",
+                (_, ScalarType::List(_)) => "make a list of that type: make_array(value)",
+                (ScalarType::Struct(_), _) => "name a member of the struct: place.city",
+                (ScalarType::List(_), _) => "take an element of the list: tags[1]",
+                _ => "convert it with CAST",
             };
-            self.errors.push(Diagnostic::error(code::INSERT, span, message).with_hint_opt(hint.map(str::to_owned)));
+            self.errors.push(Diagnostic::error(code::INSERT, span, message).with_hint(hint));
             return None;
         }
         match expr.cast_to(&wanted, plan.schema().as_ref()) {
             Ok(expr) => Some(expr),
             Err(_) => {
                 let message = format!("type {from} cannot be converted to {}", field.ty);
-                self.errors.push(Diagnostic::error(code::INSERT, span, message));
+                let hint = "convert it to TEXT first: CAST(CAST(value AS TEXT) AS ...)";
+                self.errors.push(Diagnostic::error(code::INSERT, span, message).with_hint(hint));
                 None
             }
         }
@@ -571,18 +656,21 @@ impl<'a> Binder<'a> {
             self.errors.push(diagnostic);
         }
         if self.errors.is_empty() {
-            return Ok(Bound { outputs: self.outputs, tables: self.read });
+            self.warnings.sort_by_key(|warning| warning.span.map(|span| span.start));
+            self.warnings.dedup();
+            return Ok(Bound { outputs: self.outputs, tables: self.read, warnings: self.warnings });
         }
         // Definitions and uses are checked at different times; readers go through the text once.
-        self.errors.sort_by_key(|error| error.span.map(|span| span.start));
-        self.errors.dedup();
-        Err(self.errors)
+        let mut errors = hints::complete(self.errors);
+        errors.sort_by_key(|error| error.span.map(|span| span.start));
+        errors.dedup();
+        Err(errors)
     }
 }
 
 /// Errors of its options, in the direction that it says, or else in the better one of both.
 fn unused_table_errors(table: &Table) -> Vec<Diagnostic> {
-    let errors = |direction| table.validate(direction, &table.schema()).err().unwrap_or_default();
+    let errors = |direction| table.validate(direction, &table.schema(), &mut vec![]).err().unwrap_or_default();
     match table.direction {
         Some(direction) => errors(direction),
         None => {
@@ -607,23 +695,39 @@ fn output_columns(plan: &LogicalPlan) -> Vec<Field> {
         .collect()
 }
 
-/// Text constants that are to be converted and cannot be: no row of any input would do.
-fn impossible_casts(plan: &LogicalPlan) -> Vec<(String, ScalarType)> {
-    let mut found: Vec<(String, ScalarType)> = Vec::new();
-    let mut look = |expr: &DfExpr| {
-        if let DfExpr::Cast(cast) = expr
-            && let DfExpr::Literal(value @ ScalarValue::Utf8(Some(text)), _) = cast.expr.as_ref()
-            && value.cast_to(cast.field.data_type()).is_err()
-            && let Ok(ty) = ScalarType::from_arrow(cast.field.data_type())
-            && !found.contains(&(text.clone(), ty.clone()))
+/// `min` and `max` of what has no order in a pipeline.
+fn unordered_aggregates(plan: &LogicalPlan, query: &Query) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let walked = plan.apply(|plan| {
+        if let LogicalPlan::Extension(extension) = plan
+            && let Some(tumble) = extension.node.as_any().downcast_ref::<TumbleNode>()
         {
-            found.push((text.clone(), ty));
+            found.extend(tumble.aggregates.iter().filter_map(|expr| unordered(expr, tumble, query)));
         }
         Ok(TreeNodeRecursion::Continue)
-    };
-    let walked = plan.apply(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+    });
     debug_assert!(walked.is_ok(), "the walk itself does not fail");
     found
+}
+
+fn unordered(expr: &DfExpr, tumble: &TumbleNode, query: &Query) -> Option<Diagnostic> {
+    let DfExpr::AggregateFunction(call) = expr.clone().unalias() else { return None };
+    let name = call.func.name();
+    let argument = call.params.args.first()?;
+    let ty = ScalarType::from_arrow(&argument.get_type(tumble.input.schema()).ok()?).ok()?;
+    if !matches!(name, "min" | "max") || is_register_type(&ty) {
+        return None;
+    }
+    let mut column = None;
+    let walked = argument.apply(|part| {
+        if let (DfExpr::Column(read), None) = (part, column) {
+            column = read.spans.first().map(place);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    debug_assert!(walked.is_ok(), "the walk itself does not fail");
+    let span = find_call(query, name, column).or(span_of(query.body.span()));
+    Some(Diagnostic::unsupported(span, format!("{name} of {ty}")))
 }
 
 fn unsupported_type(plan: &LogicalPlan) -> Option<String> {
@@ -638,26 +742,6 @@ fn null_of(ty: &ScalarType) -> DfExpr {
     match ScalarValue::try_from(&ty.to_arrow()) {
         Ok(value) => DfExpr::Literal(value, None),
         Err(_) => DfExpr::Literal(ScalarValue::Null, None),
-    }
-}
-
-/// Where the n-th item of the select list stands, if the list has no wildcard.
-fn item_span(query: &Query, n: usize) -> Option<Span> {
-    let mut body = query.body.as_ref();
-    loop {
-        match body {
-            SetExpr::Select(select) => {
-                let wildcard =
-                    |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
-                if select.projection.iter().take(n + 1).any(wildcard) {
-                    return None;
-                }
-                return span_of(select.projection.get(n)?.span());
-            }
-            SetExpr::Query(inner) => body = inner.body.as_ref(),
-            SetExpr::SetOperation { left, .. } => body = left.as_ref(),
-            _ => return None,
-        }
     }
 }
 

@@ -5,18 +5,18 @@
 //!
 //! Not here: what connectors mean (they validate their own options), and how a table is lowered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use connectors_options::{Connector, OptionError, Options, Validated};
+use connectors_options::{CONNECTORS, Connector, OptionError, Options, Validated};
 use datafusion_common::{DFSchema, TableReference};
 use datafusion_expr::{Expr as DfExpr, LogicalPlan, TableSource};
 use schema::{EVENT_TIME, Field, ScalarType, Schema};
 use std::borrow::Cow;
 
-use crate::diagnostic::{Diagnostic, Span, code, did_you_mean};
+use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, listed, nearest};
 use crate::parse::OptionDef;
 
 /// The names of a script.
@@ -51,6 +51,8 @@ pub(crate) struct Table {
     /// Over all columns; `None`: the event time less a second.
     pub(crate) watermark: Option<DfExpr>,
     pub(crate) idle_micros: Option<u64>,
+    /// What of its definition has no effect if it is a sink.
+    pub(crate) sink_warnings: Vec<Diagnostic>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,8 +110,14 @@ impl Table {
         Options::new(own.map(|option| (option.key.clone(), option.value.clone())))
     }
 
-    /// Validates the options for a direction. `columns`: what a sink writes.
-    pub(crate) fn validate(&self, direction: Direction, columns: &Schema) -> Result<Validated, Vec<Diagnostic>> {
+    /// Validates the options for a direction. `columns`: what a sink writes. Those without effect are added to
+    /// `warnings`.
+    pub(crate) fn validate(
+        &self,
+        direction: Direction,
+        columns: &Schema,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Validated, Vec<Diagnostic>> {
         let mut options = self.connector_options();
         let (result, wrong) = match direction {
             Direction::Source => {
@@ -122,29 +130,89 @@ impl Table {
         let Some(result) = result else {
             let is = if direction == Direction::Source { "source" } else { "sink" };
             let message = format!("attempted to {wrong} \"{}\", but {} is no {is}", self.name, self.connector.name());
-            return Err(vec![Diagnostic::error(code::DIRECTION, self.span, message)]);
+            let hint = format!("docs/connectors.md says which connectors are {is}s");
+            return Err(vec![Diagnostic::error(code::DIRECTION, self.span, message).with_hint(hint)]);
         };
-        let validated = result.map_err(|error| vec![self.option_error(error)])?;
+        let validated = result.map_err(|error| vec![self.option_error(error, columns)])?;
         let unknown: Vec<&str> = options.unknown().collect();
         if unknown.is_empty() {
+            warnings.extend(options.warnings().iter().map(|warning| self.option_warning(warning)));
             return Ok(validated);
         }
-        Err(vec![self.unknown_options(&unknown)])
+        let known: Vec<&str> = COMMON_OPTIONS.iter().copied().chain(options.asked()).collect();
+        Err(vec![self.unknown_options(&unknown, &known)])
     }
 
-    fn option_error(&self, error: OptionError) -> Diagnostic {
+    fn option_error(&self, error: OptionError, columns: &Schema) -> Diagnostic {
         let option = self.options.iter().find(|option| Some(&option.key) == error.key.as_ref());
         let span = option.and_then(|option| option.value_span).or(self.span);
-        Diagnostic::error(code::OPTION, span, error.message).with_hint_opt(error.hint)
+        let remedy = error.key.as_ref().map(|key| self.option_remedy(key, &error.message, columns));
+        Diagnostic::error(code::OPTION, span, error.message).with_hint_opt(error.hint.or(remedy))
     }
 
-    fn unknown_options(&self, unknown: &[&str]) -> Diagnostic {
+    /// What to do about an option of which the connector says only what is wrong with it.
+    fn option_remedy(&self, key: &str, message: &str, columns: &Schema) -> String {
+        let assigned = |value: &str| match key.contains('.') {
+            true => format!("'{key}' = '{value}'"),
+            false => format!("{key} = '{value}'"),
+        };
+        if message.ends_with("is required") {
+            let given = self.options.iter().map(|option| option.key.as_str());
+            return match nearest(key, given.filter(|given| !COMMON_OPTIONS.contains(given))) {
+                Some(near) => format!("Did you mean \"{key}\" in place of \"{near}\"?"),
+                None => format!("add {} to the WITH clause", assigned("...")),
+            };
+        }
+        if message.ends_with("is not supported yet") {
+            return match key {
+                "format" => format!("write {}", assigned("json")),
+                _ => "leave it out".to_owned(),
+            };
+        }
+        let choice = message.split_once(" must be one of ").and_then(|(_, rest)| rest.split_once(", not "));
+        if let Some((choices, given)) = choice {
+            let choices: Vec<&str> = choices.split(", ").map(|choice| choice.trim_matches('\'')).collect();
+            return match nearest(given.trim_matches('\''), choices.iter().copied()) {
+                Some(near) => format!("Did you mean \"{near}\"?"),
+                None => format!("write {}, or another of them", assigned(choices[0])),
+            };
+        }
+        if let Some((name, _)) = message.strip_prefix("column \"").and_then(|rest| rest.split_once("\" in option ")) {
+            let names = columns.fields.iter().map(|field| field.name.as_str());
+            return match nearest(name, names.clone()) {
+                Some(near) => format!("Did you mean \"{near}\"?"),
+                None => format!("columns are {}", listed(names)),
+            };
+        }
+        if message.contains("must be true or false") {
+            return format!("write {}", assigned("true"));
+        }
+        if message.contains(" number") {
+            return format!("write a number: {}", assigned("1000"));
+        }
+        "docs/connectors.md describes the options".to_owned()
+    }
+
+    fn option_warning(&self, warning: &OptionError) -> Diagnostic {
+        let option = self.options.iter().find(|option| Some(&option.key) == warning.key.as_ref());
+        let span = option.and_then(|option| option.key_span).or(self.span);
+        Diagnostic::warning(code::NO_EFFECT, span, &warning.message).with_hint_opt(warning.hint.clone())
+    }
+
+    fn unknown_options(&self, unknown: &[&str], known: &[&str]) -> Diagnostic {
         let first = self.options.iter().find(|option| unknown.contains(&option.key.as_str()));
         let span = first.and_then(|option| option.key_span).or(self.span);
         let list = unknown.iter().map(|key| format!("\"{key}\"")).collect::<Vec<_>>().join(", ");
-        let hint = unknown.iter().find_map(|key| did_you_mean(key, COMMON_OPTIONS.iter().copied()));
+        let hint = unknown.iter().find_map(|key| did_you_mean(key, known.iter().copied()));
+        let hint = hint.unwrap_or_else(|| {
+            let own = known.iter().copied().filter(|key| !COMMON_OPTIONS.contains(key));
+            match listed(own) {
+                own if own.is_empty() => format!("{} has no options of its own", self.connector.name()),
+                own => format!("options of {} are {own}", self.connector.name()),
+            }
+        });
         Diagnostic::error(code::OPTION, span, format!("unknown options provided in WITH clause: {list}"))
-            .with_hint_opt(hint)
+            .with_hint(hint)
     }
 }
 
@@ -156,12 +224,6 @@ pub(crate) fn hidden_event_time() -> Field {
 pub(crate) fn qualified(name: &str, schema: &Schema) -> DFSchema {
     DFSchema::try_from_qualified_schema(TableReference::bare(name), schema.to_arrow().as_ref())
         .expect("the names of a table's columns are unique")
-}
-
-impl Catalog {
-    pub(crate) fn names(&self) -> BTreeSet<String> {
-        self.relations.keys().cloned().collect()
-    }
 }
 
 /// A relation as DataFusion's planner sees it: columns, and for views the plan.
@@ -188,4 +250,37 @@ pub(crate) fn find_connector(name: &str) -> Option<&'static dyn Connector> {
         return Some(connector);
     }
     connectors_options::find(name)
+}
+
+/// Connectors that users know from elsewhere.
+const NOT_YET: &[&str] = &[
+    "confluent",
+    "delta",
+    "fluvio",
+    "iceberg",
+    "kafka",
+    "kinesis",
+    "mqtt",
+    "mysql",
+    "nats",
+    "polling_http",
+    "postgres",
+    "pulsar",
+    "rabbitmq",
+    "redis",
+    "sse",
+    "webhook",
+    "websocket",
+];
+
+/// A connector that is not there, or not there yet.
+pub(crate) fn unknown_connector(name: &str, span: Option<Span>) -> Diagnostic {
+    let names = CONNECTORS.iter().map(|connector| connector.name());
+    let all = || format!("connectors are {}", listed(names.clone()));
+    if NOT_YET.contains(&name.to_lowercase().as_str()) {
+        let message = format!("connector \"{name}\" is not supported yet");
+        return Diagnostic::error(code::OPTION, span, message).with_hint(all());
+    }
+    let hint = did_you_mean(name, names.clone()).unwrap_or_else(all);
+    Diagnostic::error(code::OPTION, span, format!("connector \"{name}\" does not exist")).with_hint(hint)
 }

@@ -1,29 +1,40 @@
 //! `CREATE TABLE`: from its clauses to a [`Table`].
+//!
+//! Columns and members of structs keep the spelling of the definition, quoted or not: it is what formats write and look
+//! for. Two columns are the same if SQL takes their names for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use connectors_options::CONNECTORS;
+use datafusion_common::TableReference;
 use datafusion_common::config::ConfigOptions;
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
-use schema::{EVENT_TIME, Field, ScalarType, Schema};
+use schema::{EVENT_TIME, Field, ScalarType, Schema, find_name};
 use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, Value};
 
 use crate::bind::SqlOptions;
-use crate::catalog::{Catalog, Column, Direction, Origin, Relation, RelationSource, Table, find_connector, qualified};
+use crate::catalog::{
+    Catalog, Column, Direction, Origin, Relation, RelationSource, Table, find_connector, qualified, unknown_connector,
+};
 use crate::check::{Check, Place, function_name};
 use crate::context::{Context, parser_options};
 use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, span_of};
 use crate::parse::{ColumnDef, CreateTable, OptionDef, WatermarkClause, normalize};
 use crate::rules;
+use crate::spelling;
 use crate::translate::translate;
 use crate::types::scalar_type;
 
-/// Defines the table; what is wrong with it is added to `errors`.
-pub(crate) fn define(table: &CreateTable, options: &SqlOptions, errors: &mut Vec<Diagnostic>) -> Relation {
+/// Defines the table; what is wrong with it is added to `errors`, what is old or in vain to `warnings`.
+pub(crate) fn define(
+    table: &CreateTable,
+    options: &SqlOptions,
+    errors: &mut Vec<Diagnostic>,
+    warnings: &mut Vec<Diagnostic>,
+) -> Relation {
     let known = errors.len();
-    let relation = Define { table, options, errors, name: normalize(&table.name) }.relation();
+    let relation = Define { table, options, errors, warnings, name: normalize(&table.name) }.relation();
     match relation {
         Some(relation) if errors.len() == known => relation,
         _ => Relation::Broken,
@@ -34,6 +45,7 @@ struct Define<'a> {
     table: &'a CreateTable,
     options: &'a SqlOptions,
     errors: &'a mut Vec<Diagnostic>,
+    warnings: &'a mut Vec<Diagnostic>,
     name: String,
 }
 
@@ -93,6 +105,11 @@ impl Define<'_> {
                         .with_hint("compute the column in the INSERT's query"),
                 );
             }
+            if column.primary_key {
+                let message =
+                    format!("PRIMARY KEY of column \"{}\" has no effect on a memory table", column.name.value);
+                self.warnings.push(Diagnostic::warning(code::NO_EFFECT, span_of(column.name.span), message));
+            }
             columns.extend(self.field(column));
         }
         if let Some(clause) = self.table.watermarks.first() {
@@ -110,21 +127,24 @@ impl Define<'_> {
     }
 
     fn repeated_columns(&mut self) {
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for column in &self.table.columns {
-            let name = normalize(&column.name);
+            let spelling = &column.name.value;
             let span = span_of(column.name.span);
-            if name == EVENT_TIME {
+            // What SQL calls it, and what it is called outside.
+            let names = BTreeSet::from([normalize(&column.name), spelling.clone()]);
+            if names.contains(EVENT_TIME) {
                 self.error(code::COLUMN, span, format!("the column name \"{EVENT_TIME}\" is reserved"));
-            } else if seen.insert(name.clone(), ()).is_some() {
-                self.error(code::DUPLICATE, span, format!("column \"{name}\" is defined twice"));
+            } else if !seen.is_disjoint(&names) {
+                self.error(code::DUPLICATE, span, format!("column \"{spelling}\" is defined twice"));
             }
+            seen.extend(names);
         }
     }
 
     fn field(&mut self, column: &ColumnDef) -> Option<Field> {
         match scalar_type(&column.ty) {
-            Ok(ty) => Some(Field::new(normalize(&column.name), ty, !(column.not_null || column.primary_key))),
+            Ok(ty) => Some(Field::new(&column.name.value, ty, !(column.not_null || column.primary_key))),
             Err(message) => {
                 self.error(code::TYPE, column.ty_span, message);
                 None
@@ -135,16 +155,16 @@ impl Define<'_> {
     fn connected(mut self, name: &str) -> Option<Relation> {
         let value_span = self.option("connector").and_then(|option| option.value_span);
         let Some(connector) = find_connector(name) else {
-            let names = CONNECTORS.iter().map(|connector| connector.name());
-            let hint = did_you_mean(name, names.clone())
-                .unwrap_or_else(|| format!("connectors are {}", names.collect::<Vec<_>>().join(", ")));
-            self.errors.push(
-                Diagnostic::error(code::OPTION, value_span, format!("connector \"{name}\" does not exist"))
-                    .with_hint(hint),
-            );
+            self.errors.push(unknown_connector(name, value_span));
             return None;
         };
         let direction = self.direction();
+        if let Some(span) = self.option("connection_profile").map(|option| option.key_span) {
+            self.errors.push(
+                Diagnostic::unsupported(span, "option \"connection_profile\"")
+                    .with_hint("write the options of the profile into the WITH clause of the table"),
+            );
+        }
         let generated = connector
             .schema()
             .map(|schema| Schema::new(schema.fields.into_iter().filter(|field| field.name != EVENT_TIME).collect()));
@@ -165,9 +185,30 @@ impl Define<'_> {
             event_time: None,
             watermark: None,
             idle_micros: self.idle_micros(),
+            sink_warnings: self.sink_warnings(),
         };
         self.event_time(&mut table);
         Some(Relation::Table(Arc::new(table)))
+    }
+
+    /// What of the definition means something for sources only.
+    fn sink_warnings(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let mut note = |span: Option<Span>, what: String| {
+            found.push(Diagnostic::warning(code::NO_EFFECT, span, format!("{what} has no effect on a sink")));
+        };
+        for column in self.table.columns.iter().filter(|column| column.primary_key) {
+            note(span_of(column.name.span), format!("PRIMARY KEY of column \"{}\"", column.name.value));
+        }
+        for clause in &self.table.watermarks {
+            note(clause.span, "WATERMARK FOR".to_owned());
+        }
+        for option in &self.table.options {
+            if ["event_time_field", "watermark_field", "idle_micros"].contains(&option.key.as_str()) {
+                note(option.key_span, format!("option \"{}\"", option.key));
+            }
+        }
+        found
     }
 
     fn direction(&mut self) -> Option<Direction> {
@@ -216,8 +257,15 @@ impl Define<'_> {
             columns.extend(schema.fields.iter().map(|field| (field.clone(), Some(Origin::Data))));
         }
         for column in &self.table.columns {
-            let Some(field) = self.field(column) else { continue };
+            let Some(mut field) = self.field(column) else { continue };
             let legacy = column.generated.as_ref().and_then(metadata_call);
+            if let Some((key, span)) = &legacy {
+                self.warnings.push(
+                    Diagnostic::warning(code::DEPRECATED, *span, format!("metadata('{key}') is deprecated")).with_hint(
+                        format!("declare the column so: {} {} METADATA FROM '{key}'", column.name, column.ty),
+                    ),
+                );
+            }
             let origin = match (&column.generated, column.metadata.clone().or(legacy)) {
                 (_, Some((key, span))) => {
                     self.metadata(connector, &field, &key, span.or(span_of(column.name.span)));
@@ -226,7 +274,7 @@ impl Define<'_> {
                 (Some(_), None) => None,
                 (None, None) => {
                     if let Some(schema) = generated {
-                        self.generated_column(schema, connector.name(), &field, column);
+                        self.generated_column(schema, connector.name(), &mut field, column);
                     }
                     Some(Origin::Data)
                 }
@@ -236,20 +284,23 @@ impl Define<'_> {
         (self.errors.len() == known).then_some(columns)
     }
 
-    /// A listed column of a generator must be one that it has.
-    fn generated_column(&mut self, schema: &Schema, connector: &str, field: &Field, column: &ColumnDef) {
-        match schema.fields.iter().find(|known| known.name == field.name) {
+    /// A listed column of a generator must be one that it has, and is spelled as there.
+    fn generated_column(&mut self, schema: &Schema, connector: &str, field: &mut Field, column: &ColumnDef) {
+        match schema.find(&field.name).map(|index| &schema.fields[index]) {
             None => {
                 let hint = did_you_mean(&field.name, schema.fields.iter().map(|known| known.name.as_str()));
                 let message = format!("connector \"{connector}\" has no column \"{}\"", field.name);
                 self.errors
                     .push(Diagnostic::error(code::COLUMN, span_of(column.name.span), message).with_hint_opt(hint));
             }
-            Some(known) if known.ty.to_arrow() != field.ty.to_arrow() => {
+            Some(known) if folded(&known.ty).to_arrow() != folded(&field.ty).to_arrow() => {
                 let message = format!("column \"{}\" of connector \"{connector}\" is of type {}", field.name, known.ty);
                 self.error(code::COLUMN, column.ty_span, message);
             }
-            Some(_) => {}
+            Some(known) => {
+                field.name.clone_from(&known.name);
+                field.ty = known.ty.clone();
+            }
         }
     }
 
@@ -293,7 +344,7 @@ impl Define<'_> {
             let origin = match origin {
                 Some(origin) => origin,
                 None => {
-                    let definition = self.table.columns.iter().find(|def| normalize(&def.name) == field.name)?;
+                    let definition = self.table.columns.iter().find(|def| def.name.value == field.name)?;
                     let sql = definition.generated.as_ref()?;
                     let Some(expr) = self.table_expr(&schema, sql, Some(&field.ty)) else { continue };
                     if !definition.not_null {
@@ -310,7 +361,7 @@ impl Define<'_> {
     /// Binds an expression over columns of the table, as `ty` when given.
     fn table_expr(&mut self, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> Option<DfExpr> {
         let known = self.errors.len();
-        Check::new(Default::default(), self.errors).expr(sql, Place::Table);
+        Check::new(None, self.errors).over(&self.name, schema).expr(sql, Place::Table);
         if self.errors.len() > known {
             return None;
         }
@@ -329,9 +380,10 @@ impl Define<'_> {
             return;
         }
         let clause = self.table.watermarks.first();
+        self.deprecated_options(table.direction);
         let column = match (clause, self.option("event_time_field")) {
             (Some(clause), _) => Some((clause.column.clone(), span_of(clause.column.span))),
-            (None, Some(option)) => Some((Ident::new(option.value.clone()), option.value_span)),
+            (None, Some(option)) => Some((Ident::with_quote('"', option.value.clone()), option.value_span)),
             (None, None) => None,
         };
         let Some((ident, span)) = column else {
@@ -350,8 +402,9 @@ impl Define<'_> {
                 table.watermark = self.watermark(table, expr, span_of(expr.span()));
             }
             (None, Some(option)) => {
-                let (ident, span) = (Ident::new(option.value.clone()), option.value_span);
-                if self.timestamp_column(table, &ident, span).is_some() {
+                let (ident, span) = (Ident::with_quote('"', option.value.clone()), option.value_span);
+                if let Some(index) = self.timestamp_column(table, &ident, span) {
+                    let ident = Ident::with_quote('"', &table.columns[index].field.name);
                     table.watermark = self.watermark(table, &Expr::Identifier(ident), span);
                 }
             }
@@ -359,9 +412,36 @@ impl Define<'_> {
         }
     }
 
+    /// The options that WATERMARK FOR has taken the place of.
+    fn deprecated_options(&mut self, direction: Option<Direction>) {
+        // A sink's have no effect, which is told where it is written to.
+        if direction == Some(Direction::Sink) {
+            return;
+        }
+        let value = |key: &str| self.option(key).map(|option| option.value.clone());
+        let hint = match (value("event_time_field"), value("watermark_field")) {
+            (Some(event_time), Some(watermark)) => format!("declare it so: WATERMARK FOR {event_time} AS {watermark}"),
+            (Some(event_time), None) => format!("declare it so: WATERMARK FOR {event_time}"),
+            (None, _) => "declare it so: WATERMARK FOR column AS expression".to_owned(),
+        };
+        for key in ["event_time_field", "watermark_field"] {
+            let Some(span) = self.option(key).map(|option| option.key_span) else { continue };
+            let warning = match self.table.watermarks.is_empty() {
+                true => Diagnostic::warning(code::DEPRECATED, span, format!("option \"{key}\" is deprecated"))
+                    .with_hint(&hint),
+                false => {
+                    let message = format!("option \"{key}\" has no effect beside WATERMARK FOR");
+                    Diagnostic::warning(code::NO_EFFECT, span, message)
+                }
+            };
+            self.warnings.push(warning);
+        }
+    }
+
     fn timestamp_column(&mut self, table: &Table, ident: &Ident, span: Option<Span>) -> Option<usize> {
         let name = normalize(ident);
-        let Some(index) = table.columns.iter().position(|column| column.field.name == name) else {
+        let names = table.columns.iter().map(|column| column.field.name.as_str());
+        let Some(index) = find_name(names, &name) else {
             let hint = did_you_mean(&name, table.columns.iter().map(|column| column.field.name.as_str()));
             let message = format!("column \"{name}\" does not exist");
             self.errors.push(Diagnostic::error(code::UNKNOWN_COLUMN, span, message).with_hint_opt(hint));
@@ -393,6 +473,17 @@ impl Define<'_> {
     }
 }
 
+/// The type, whatever the case of the names in it and whether members may be null.
+fn folded(ty: &ScalarType) -> ScalarType {
+    match ty {
+        ScalarType::List(item) => ScalarType::List(Box::new(folded(item))),
+        ScalarType::Struct(members) => ScalarType::Struct(
+            members.iter().map(|member| Field::new(member.name.to_lowercase(), folded(&member.ty), true)).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
 /// The older spelling `GENERATED ALWAYS AS (metadata('key'))`.
 fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
     let Expr::Function(function) = expr else { return None };
@@ -415,14 +506,17 @@ fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) 
     let context = Context { catalog: &catalog, options: &config };
     let planner = SqlToRel::new_with_options(&context, parser_options());
     let df_schema = qualified(table, schema);
-    let mut expr = planner.sql_to_expr(sql.clone(), &df_schema, &mut PlannerContext::new())?;
+    let bind = |sql: &Expr| planner.sql_to_expr(sql.clone(), &df_schema, &mut PlannerContext::new());
+    let mut expr = spelling::resolve(&mut sql.clone(), bind)?;
     if let Some(ty) = ty
         && expr.get_type(&df_schema).is_ok_and(|from| from != ty.to_arrow())
     {
         expr = expr.cast_to(&ty.to_arrow(), &df_schema)?;
     }
     let source = RelationSource { schema: schema.to_arrow(), plan: None };
-    let plan = LogicalPlanBuilder::scan(table, Arc::new(source), None)?.project([expr.alias("value")])?.build()?;
+    let plan = LogicalPlanBuilder::scan(TableReference::bare(table), Arc::new(source), None)?
+        .project([expr.alias("value")])?
+        .build()?;
     let plan = rules::analyze_only(plan)?;
     match rules::simplify_only(plan)? {
         LogicalPlan::Projection(projection) => match projection.expr.into_iter().next() {

@@ -23,12 +23,16 @@
 //! | `E0502` | bind | a wrong column, watermark or metadata clause |
 //! | `E0503` | bind | an unsupported type |
 //! | `E0601` | lower | a construct that has no place in a pipeline |
+//! | `W0100` | bind | (warning) an option or clause that has a newer form |
+//! | `W0200` | bind | (warning) an option, clause or definition without effect |
 //!
 //! Not here: rendering with source lines and carets (the driver's).
 
 use std::fmt;
 
 use sqlparser::tokenizer::{Location, Span as SqlSpan};
+
+use crate::hints;
 
 /// A place in the text: 1-based; columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,11 +86,18 @@ pub mod code {
     pub const COLUMN: &str = "E0502";
     pub const TYPE: &str = "E0503";
     pub const NO_PLACE: &str = "E0601";
+    pub const DEPRECATED: &str = "W0100";
+    pub const NO_EFFECT: &str = "W0200";
 }
 
 impl Diagnostic {
     pub fn error(code: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
         Diagnostic { code, severity: Severity::Error, span, message: message.into(), detail: None, hint: None }
+    }
+
+    /// The script means something without it.
+    pub fn warning(code: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, span, message) }
     }
 
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -104,9 +115,11 @@ impl Diagnostic {
         self
     }
 
-    /// `X is not supported yet`.
+    /// `X is not supported yet`, with what to do instead where [`hints`] knows that.
     pub(crate) fn unsupported(span: Option<Span>, what: impl fmt::Display) -> Self {
-        Diagnostic::error(code::UNSUPPORTED, span, format!("{what} is not supported yet"))
+        let what = what.to_string();
+        let hint = hints::instead_of(&what).map(str::to_owned);
+        Diagnostic::error(code::UNSUPPORTED, span, format!("{what} is not supported yet")).with_hint_opt(hint)
     }
 }
 
@@ -144,6 +157,11 @@ pub(crate) fn span_of(span: SqlSpan) -> Option<Span> {
 
 /// `Did you mean "x"?` for the candidate that is most like `name`, if one is near.
 pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, candidates).map(|candidate| format!("Did you mean \"{candidate}\"?"))
+}
+
+/// The candidate that is most like `name`, if one is near.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     let limit = match name.chars().count() {
         0..=3 => 1,
@@ -153,9 +171,22 @@ pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = 
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         let distance = strsim::damerau_levenshtein(&name, &candidate.to_lowercase());
+        // What has no letter in common is not alike.
+        let limit = limit.min(candidate.chars().count().saturating_sub(1));
         if distance <= limit && best.is_none_or(|(least, word)| (distance, candidate) < (least, word)) {
             best = Some((distance, candidate));
         }
     }
-    best.map(|(_, candidate)| format!("Did you mean \"{candidate}\"?"))
+    best.map(|(_, candidate)| candidate)
+}
+
+/// `a, b, c`: names for a hint, not more than a line of them.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const MOST: usize = 12;
+    let mut names = names.into_iter();
+    let mut list: Vec<&str> = names.by_ref().take(MOST).collect();
+    if names.next().is_some() {
+        list.push("...");
+    }
+    list.join(", ")
 }

@@ -26,6 +26,30 @@ pub(crate) const OTHER_WINDOWS: &[&str] = &["hop", "session", "cumulate"];
 
 const AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg"];
 
+/// How functions are called that have no documentation of their own.
+const SYNTAX: &[(&str, &str)] = &[
+    (TUMBLE, "tumble(interval '10 seconds')"),
+    (ROW_TIME, "row_time()"),
+    ("position", "position(substr IN str)"),
+    ("trim", "trim(str)"),
+    ("extract", "extract(day FROM time)"),
+    ("json_get", "json_get(json, name_or_number[, ...])"),
+    ("json_get_str", "json_get_str(json, name_or_number[, ...])"),
+    ("json_get_int", "json_get_int(json, name_or_number[, ...])"),
+    ("json_get_float", "json_get_float(json, name_or_number[, ...])"),
+    ("json_get_bool", "json_get_bool(json, name_or_number[, ...])"),
+    ("json_get_json", "json_get_json(json, name_or_number[, ...])"),
+    ("json_get_array", "json_get_array(json, name_or_number[, ...])"),
+    ("json_as_text", "json_as_text(json, name_or_number[, ...])"),
+    ("json_contains", "json_contains(json, name_or_number[, ...])"),
+    ("json_length", "json_length(json[, name_or_number, ...])"),
+    ("json_object_keys", "json_object_keys(json[, name_or_number, ...])"),
+    ("get_first_json_object", "get_first_json_object(json, path)"),
+    ("extract_json", "extract_json(json, path)"),
+    ("extract_json_string", "extract_json_string(json, path)"),
+    ("multi_hash", "multi_hash(expression[, ...])"),
+];
+
 /// Functions whose calls are never the same value, even on the same row.
 pub(crate) const FRESH_PER_CALL: &[&str] = &["random", "uuid"];
 
@@ -71,6 +95,7 @@ impl Registry {
             .collect();
         let planners: Vec<Arc<dyn ExprPlanner>> = vec![
             Arc::new(JsonOperators),
+            Arc::new(crate::spelling::Members),
             Arc::new(datafusion_functions::core::planner::CoreFunctionPlanner::default()),
             Arc::new(datafusion_functions_nested::planner::NestedFunctionPlanner),
             Arc::new(datafusion_functions_nested::planner::FieldAccessPlanner),
@@ -83,6 +108,19 @@ impl Registry {
 
     pub(crate) fn is_aggregate(&self, name: &str) -> bool {
         self.aggregates.contains_key(name) || self.unsupported_aggregates.contains(name)
+    }
+
+    /// How a function is called: `substr(str, start_pos[, length])`.
+    pub(crate) fn syntax(&self, name: &str) -> Option<&str> {
+        if let Some((_, syntax)) = SYNTAX.iter().find(|(function, _)| *function == name) {
+            return Some(syntax);
+        }
+        let documentation = match (self.scalars.get(name), self.aggregates.get(name)) {
+            (Some(udf), _) => udf.documentation(),
+            (None, Some(udaf)) => udaf.documentation(),
+            (None, None) => None,
+        };
+        documentation?.syntax_example.lines().map(str::trim).find(|line| !line.is_empty())
     }
 
     /// Every name that can be called.

@@ -7,6 +7,8 @@
 //! DataFusion binds names and types and rewrites the logical plan; nothing behind this crate knows of it. What the
 //! user got wrong comes back as [`Diagnostic`]s with places in the text, all that a pass can find.
 //!
+//! What a script says in vain, and what it says in an old form, comes along with its [`Bound`] as warnings.
+//!
 //! Invariants: no text makes a pass panic; what [`lower()`] returns holds by the IR's verifier.
 //!
 //! Not here: placement, code generation, rendering of diagnostics, files.
@@ -14,6 +16,8 @@
 
 pub mod diagnostic;
 
+mod brackets;
+mod cost;
 mod dialect;
 mod parse;
 
@@ -23,11 +27,19 @@ mod check;
 mod context;
 mod define;
 mod functions;
+mod hints;
 mod names;
+mod scope;
+mod spelling;
+mod syntax;
 mod translate;
 mod types;
+mod typing;
 
+mod comparisons;
+mod constants;
 mod rules;
+mod substitution;
 mod window;
 
 mod lower;

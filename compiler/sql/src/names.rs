@@ -20,10 +20,12 @@ pub(crate) fn name_columns(node: &mut impl VisitMut) {
     impl VisitorMut for Name {
         type Break = ();
 
-        /// `(expr).member` is `expr['member']`: DataFusion knows the member by a constant only.
+        /// `(expr).member` is `expr['member']`: DataFusion knows the member by a constant only. But in `a.b[1]` the
+        /// names in front may be a table's and a column's, which it finds out.
         fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-            if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
-                for access in access_chain {
+            if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+                let names = leading_names(root, access_chain);
+                for access in access_chain.iter_mut().skip(names) {
                     if let AccessExpr::Dot(Expr::Identifier(member)) = access {
                         let index = Expr::Value(Value::SingleQuotedString(normalize(member)).with_span(member.span));
                         *access = AccessExpr::Subscript(Subscript::Index { index });
@@ -41,7 +43,17 @@ pub(crate) fn name_columns(node: &mut impl VisitMut) {
     let _ = node.visit(&mut Name);
 }
 
-fn name_items(items: &mut [SelectItem]) {
+/// How many steps of `a.b.c[1].d` follow the first name as names do: two.
+pub(crate) fn leading_names(root: &Expr, chain: &[AccessExpr]) -> usize {
+    match root {
+        Expr::Identifier(_) => {
+            chain.iter().take_while(|access| matches!(access, AccessExpr::Dot(Expr::Identifier(_)))).count()
+        }
+        _ => 0,
+    }
+}
+
+pub(crate) fn name_items(items: &mut [SelectItem]) {
     let mut taken = BTreeSet::new();
     for item in items.iter() {
         match item {

@@ -5,22 +5,25 @@
 //! that all statements' errors are told at once.
 //!
 //! Invariant: expressions and queries of a [`Script`] are nested at most [`MAX_DEPTH`] deep, so that the passes
-//! behind may recurse over them.
+//! behind may recurse over them, and no statement takes longer to plan than [`crate::cost`] allows.
 
 use std::fmt;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned, Statement as SqlStatement,
-    TableObject, Visit, Visitor,
+    ArrayElemTypeDef, CreateTableOptions, DataType, Expr, Ident, ObjectName, Query, Set, SetExpr, Spanned,
+    Statement as SqlStatement, TableObject, TypedString, Visit, Visitor,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span as SqlSpan, Token, TokenWithSpan, Tokenizer, Word};
 
+use crate::brackets::{Brackets, survey};
+use crate::cost::Costs;
 use crate::diagnostic::{Diagnostic, Span, code, span_of};
-use crate::dialect::StreamingDialect;
+use crate::dialect::{Because, GivenUp, StreamingDialect};
 use crate::stack::on_big_stack;
+use crate::{hints, syntax};
 
 /// Deepest nesting of expressions, and longest chain of `UNION ALL` or of one operator.
 pub const MAX_DEPTH: usize = 400;
@@ -28,7 +31,10 @@ pub const MAX_DEPTH: usize = 400;
 /// Deepest nesting of lists and structs in a type.
 const MAX_TYPE_DEPTH: usize = 30;
 
-/// The parser counts its own descents; a parenthesis costs about two.
+/// Nobody reads more.
+const MAX_ERRORS: usize = 100;
+
+/// The parser counts its own descents: one for each expression, sub-select and FROM inside another.
 const PARSER_DEPTH: usize = 200;
 
 /// The statements of a query file.
@@ -42,6 +48,7 @@ pub(crate) enum Statement {
     CreateTable(CreateTable),
     CreateView {
         name: Ident,
+        if_not_exists: bool,
         columns: Vec<Ident>,
         query: Box<Query>,
     },
@@ -70,6 +77,7 @@ pub(crate) enum Statement {
 #[derive(Clone, Debug)]
 pub(crate) struct CreateTable {
     pub(crate) name: Ident,
+    pub(crate) if_not_exists: bool,
     pub(crate) temporary: bool,
     pub(crate) columns: Vec<ColumnDef>,
     pub(crate) watermarks: Vec<WatermarkClause>,
@@ -120,11 +128,11 @@ pub(crate) fn normalize(ident: &Ident) -> String {
 /// # Errors
 /// Every statement's syntax error.
 pub fn parse(sql: &str) -> Result<Script, Vec<Diagnostic>> {
-    on_big_stack(|| parse_here(sql))
+    on_big_stack(|| parse_here(sql)).map_err(|errors| hints::complete(syntax::explain(sql, errors)))
 }
 
 fn parse_here(sql: &str) -> Result<Script, Vec<Diagnostic>> {
-    let dialect = StreamingDialect;
+    let dialect = StreamingDialect::new(PARSER_DEPTH);
     let tokens = match Tokenizer::new(&dialect, sql).tokenize_with_location() {
         Ok(tokens) => tokens,
         Err(error) => {
@@ -133,29 +141,31 @@ fn parse_here(sql: &str) -> Result<Script, Vec<Diagnostic>> {
         }
     };
     let parser = Parser::new(&dialect).with_recursion_limit(PARSER_DEPTH).with_tokens_with_locations(tokens.clone());
-    let mut reader = Reader { parser, tokens };
+    let mut reader = Reader { parser, tokens, dialect: &dialect };
+    let mut costs = Costs::default();
     let mut statements = Vec::new();
     let mut errors = Vec::new();
     loop {
         while reader.parser.consume_token(&Token::SemiColon) {}
-        if reader.parser.peek_token_ref().token == Token::EOF {
+        if reader.parser.peek_token_ref().token == Token::EOF || errors.len() >= MAX_ERRORS {
             break;
         }
-        match reader.statement() {
-            Ok(statement) => match too_deep(&statement) {
+        let begin = reader.parser.get_current_index();
+        match reader.statement(begin) {
+            Ok(statement) => match costs.statement(&statement) {
                 None => statements.push(statement),
                 Some(diagnostic) => errors.push(diagnostic),
             },
             Err(diagnostic) => {
                 errors.push(*diagnostic);
-                reader.skip_statement();
+                reader.skip_statement(begin);
                 continue;
             }
         }
         if !matches!(reader.parser.peek_token_ref().token, Token::SemiColon | Token::EOF) {
             let found = reader.parser.peek_token();
             errors.push(syntax_error(span_of(found.span), &format!("Expected: end of statement, found: {found}")));
-            reader.skip_statement();
+            reader.skip_statement(begin);
         }
     }
     if errors.is_empty() { Ok(Script { statements }) } else { Err(errors) }
@@ -164,12 +174,15 @@ fn parse_here(sql: &str) -> Result<Script, Vec<Diagnostic>> {
 struct Reader<'a> {
     parser: Parser<'a>,
     tokens: Vec<TokenWithSpan>,
+    dialect: &'a StreamingDialect,
 }
 
 impl Reader<'_> {
-    fn skip_statement(&mut self) {
+    /// To the end of a statement. `begin`: the current token before it, which may be the semicolon of the one before.
+    fn skip_statement(&mut self, begin: usize) {
         // The token that was one too many may have been the semicolon.
-        if self.parser.get_current_token().token == Token::SemiColon {
+        let moved = self.parser.get_current_index() > begin;
+        if moved && self.parser.get_current_token().token == Token::SemiColon {
             return;
         }
         while !matches!(self.parser.peek_token_ref().token, Token::SemiColon | Token::EOF) {
@@ -177,13 +190,27 @@ impl Reader<'_> {
         }
     }
 
-    fn statement(&mut self) -> Result<Statement, Box<Diagnostic>> {
+    fn statement(&mut self, begin: usize) -> Result<Statement, Box<Diagnostic>> {
         let start = self.parser.peek_token_ref().span;
+        let rest = self.tokens.get(begin..).unwrap_or_default();
+        let brackets = survey(match rest.split_first() {
+            Some((first, behind)) if first.token == Token::SemiColon => behind,
+            _ => rest,
+        })?;
+        self.dialect.begin(brackets.tokens);
         if let Some(skip) = self.at_create_table() {
-            return self.create_table(skip).map_err(|error| Box::new(self.diagnose(&error)));
+            let table = self.create_table(skip).map_err(|error| Box::new(self.explain(&error, &brackets)))?;
+            return match too_deep_in_table(&table) {
+                None => Ok(Statement::CreateTable(table)),
+                Some(diagnostic) => Err(Box::new(diagnostic)),
+            };
         }
         let leader = self.parser.peek_token().to_string().to_uppercase();
-        let parsed = self.parser.parse_statement().map_err(|error| Box::new(self.diagnose(&error)))?;
+        let parsed = self.parser.parse_statement().map_err(|error| Box::new(self.explain(&error, &brackets)))?;
+        // Before anything is printed, which goes by recursion.
+        if let Some(diagnostic) = too_deep(&parsed) {
+            return Err(Box::new(diagnostic));
+        }
         let end = self.parser.get_current_token().span;
         convert(parsed, span_of(start.union(&end)), span_of(start), &leader)
     }
@@ -201,14 +228,15 @@ impl Reader<'_> {
         }
     }
 
-    fn create_table(&mut self, (skip, temporary): (usize, bool)) -> Result<Statement, ParserError> {
+    fn create_table(&mut self, (skip, temporary): (usize, bool)) -> Result<CreateTable, ParserError> {
         for _ in 0..skip {
             self.parser.advance_token();
         }
-        let _ = self.parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+        let if_not_exists = self.parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
         let name = self.parser.parse_object_name(false)?;
         let mut table = CreateTable {
             name: single(&name).ok_or_else(|| self.error_here("Expected: a table name without a schema"))?,
+            if_not_exists,
             temporary,
             columns: vec![],
             watermarks: vec![],
@@ -239,7 +267,7 @@ impl Reader<'_> {
         if self.parser.parse_keyword(Keyword::AS) {
             table.query = Some(self.parser.parse_query()?);
         }
-        Ok(Statement::CreateTable(table))
+        Ok(table)
     }
 
     /// Columns and constraints, up to and with the closing parenthesis.
@@ -337,9 +365,9 @@ impl Reader<'_> {
                         None => text,
                     }
                 }
-                ref other => other.to_string(),
+                ref other => printed(other)?,
             },
-            other => other.to_string(),
+            other => printed(&other)?,
         };
         let value_span = span_of(start.union(&self.parser.get_current_token().span));
         Ok(OptionDef { key, value, key_span: span_of(key_span), value_span })
@@ -365,6 +393,27 @@ impl Reader<'_> {
         ParserError::ParserError(format!("{message} at Line: {}, Column: {}", location.line, location.column))
     }
 
+    /// What is wrong with a statement that could not be parsed.
+    fn explain(&self, error: &ParserError, brackets: &Brackets) -> Diagnostic {
+        let found = self.diagnose(error);
+        if let Some(open) = &brackets.open
+            && found.span.is_none_or(|span| span.start >= open.start())
+        {
+            return open.diagnostic();
+        }
+        match self.dialect.given_up() {
+            Some(GivenUp { because: Because::Tries, token }) => {
+                let mut behind = self.tokens.iter().skip(token + 1);
+                let farthest = behind.find(|token| !matches!(token.token, Token::Whitespace(_)));
+                let span = farthest.and_then(|token| span_of(token.span)).or_else(|| self.end_span());
+                Diagnostic::error(code::TOO_DEEP, span, "the statement is too complex to be parsed")
+                    .with_hint("look for a mistake near this place, or split the statement with views")
+            }
+            Some(GivenUp { because: Because::Depth, .. }) => self.diagnose(&ParserError::RecursionLimitExceeded),
+            None => found,
+        }
+    }
+
     /// The parser writes the place into its message; it is taken out again.
     fn diagnose(&self, error: &ParserError) -> Diagnostic {
         let here = self.parser.get_current_token().span;
@@ -383,7 +432,8 @@ impl Reader<'_> {
             return syntax_error(span_of(here).or_else(|| self.end_span()), message);
         };
         let start = Location { line, column };
-        let span = match self.tokens.iter().find(|token| token.span.start == start) {
+        let index = self.tokens.partition_point(|token| token.span.start < start);
+        let span = match self.tokens.get(index).filter(|token| token.span.start == start) {
             Some(token) => span_of(token.span),
             None => span_of(SqlSpan::new(start, start)),
         };
@@ -435,11 +485,16 @@ fn convert(
 ) -> Result<Statement, Box<Diagnostic>> {
     Ok(match statement {
         SqlStatement::Query(query) => Statement::Select { query, span },
-        SqlStatement::CreateView(view) if !view.materialized && !view.or_replace => Statement::CreateView {
-            name: table_name(&view.name)?,
-            columns: view.columns.into_iter().map(|column| column.name).collect(),
-            query: view.query,
-        },
+        SqlStatement::CreateView(view)
+            if !view.materialized && !view.or_replace && matches!(view.options, CreateTableOptions::None) =>
+        {
+            Statement::CreateView {
+                name: table_name(&view.name)?,
+                if_not_exists: view.if_not_exists,
+                columns: view.columns.into_iter().map(|column| column.name).collect(),
+                query: view.query,
+            }
+        }
         SqlStatement::Insert(insert) => {
             let text = insert.to_string();
             let extra = insert.on.is_some() || insert.returning.is_some() || insert.overwrite || insert.or.is_some();
@@ -459,7 +514,8 @@ fn convert(
             let text = other.to_string();
             let what = match &other {
                 SqlStatement::CreateView(view) if view.materialized => "CREATE MATERIALIZED VIEW".to_owned(),
-                SqlStatement::CreateView(_) => "CREATE OR REPLACE VIEW".to_owned(),
+                SqlStatement::CreateView(view) if view.or_replace => "CREATE OR REPLACE VIEW".to_owned(),
+                SqlStatement::CreateView(_) => "CREATE VIEW with options".to_owned(),
                 _ if leader == "CREATE" || leader == "ALTER" || leader == "DROP" => {
                     text.split_whitespace().take(2).collect::<Vec<_>>().join(" ").to_uppercase()
                 }
@@ -478,35 +534,29 @@ fn convert(
     })
 }
 
-/// Refuses a statement that later passes could not walk by recursion.
-fn too_deep(statement: &Statement) -> Option<Diagnostic> {
+/// Refuses what later passes could not walk by recursion.
+fn too_deep(tree: &impl Visit) -> Option<Diagnostic> {
     let mut depth = Depth { now: 0, too_deep_at: None };
-    let _ = match statement {
-        Statement::CreateTable(table) => {
-            let exprs = table.columns.iter().filter_map(|column| column.generated.as_ref());
-            for column in &table.columns {
-                if nested_type(&column.ty, MAX_TYPE_DEPTH) {
-                    depth.too_deep_at = Some(column.ty_span);
-                }
-            }
-            for expr in exprs.chain(table.watermarks.iter().filter_map(|watermark| watermark.expr.as_ref())) {
-                let _ = expr.visit(&mut depth);
-            }
-            match &table.query {
-                Some(query) => query.visit(&mut depth),
-                None => ControlFlow::Continue(()),
-            }
-        }
-        Statement::CreateView { query, .. } | Statement::Insert { query, .. } | Statement::Select { query, .. } => {
-            query.visit(&mut depth)
-        }
-        Statement::Set { .. } | Statement::Unsupported { .. } => ControlFlow::Continue(()),
-    };
-    let span = depth.too_deep_at?;
-    Some(
-        Diagnostic::error(code::TOO_DEEP, span, format!("the statement is nested more than {MAX_DEPTH} levels deep"))
-            .with_hint("split it with views or sub-selects; replace a long chain of OR by IN (...)"),
-    )
+    let _ = tree.visit(&mut depth);
+    depth.finding()
+}
+
+fn too_deep_in_table(table: &CreateTable) -> Option<Diagnostic> {
+    let deep_type = table.columns.iter().find(|column| nested_type(&column.ty, MAX_TYPE_DEPTH));
+    let finding = deep_type.and_then(|column| Depth { now: 0, too_deep_at: Some(column.ty_span) }.finding());
+    let generated = table.columns.iter().filter_map(|column| column.generated.as_ref());
+    let watermarks = table.watermarks.iter().filter_map(|watermark| watermark.expr.as_ref());
+    finding
+        .or_else(|| generated.chain(watermarks).find_map(too_deep))
+        .or_else(|| table.query.as_ref().and_then(|query| too_deep(&**query)))
+}
+
+/// The SQL of an expression, if it is not too deep to be printed.
+fn printed(expr: &Expr) -> Result<String, ParserError> {
+    match too_deep(expr) {
+        None => Ok(expr.to_string()),
+        Some(_) => Err(ParserError::RecursionLimitExceeded),
+    }
 }
 
 /// Whether a type is nested deeper than `limit`.
@@ -528,6 +578,16 @@ struct Depth {
     too_deep_at: Option<Option<Span>>,
 }
 
+impl Depth {
+    fn finding(self) -> Option<Diagnostic> {
+        let message = format!("the statement is nested more than {MAX_DEPTH} levels deep");
+        Some(
+            Diagnostic::error(code::TOO_DEEP, self.too_deep_at?, message)
+                .with_hint("split it with views or sub-selects; replace a long chain of OR by IN (...)"),
+        )
+    }
+}
+
 impl Visitor for Depth {
     type Break = ();
 
@@ -537,7 +597,10 @@ impl Visitor for Depth {
         let deep = match expr {
             Expr::CompoundFieldAccess { access_chain, .. } => access_chain.len() > MAX_DEPTH,
             Expr::CompoundIdentifier(parts) => parts.len() > MAX_DEPTH,
-            Expr::Cast { data_type, .. } => nested_type(data_type, MAX_TYPE_DEPTH),
+            Expr::Cast { data_type, .. }
+            | Expr::Convert { data_type: Some(data_type), .. }
+            | Expr::TypedString(TypedString { data_type, .. }) => nested_type(data_type, MAX_TYPE_DEPTH),
+            Expr::Struct { fields, .. } => fields.iter().any(|field| nested_type(&field.field_type, MAX_TYPE_DEPTH)),
             _ => false,
         };
         if deep || self.now > MAX_DEPTH {
@@ -557,15 +620,15 @@ impl Visitor for Depth {
     }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let mut length = 0;
-        let mut body = query.body.as_ref();
-        while let SetExpr::SetOperation { left, .. } = body {
-            length += 1;
-            body = left;
-        }
-        if length > MAX_DEPTH {
-            self.too_deep_at = Some(None);
-            return ControlFlow::Break(());
+        let mut bodies = vec![(query.body.as_ref(), 0)];
+        while let Some((body, depth)) = bodies.pop() {
+            if let SetExpr::SetOperation { left, right, .. } = body {
+                bodies.extend([(left.as_ref(), depth + 1), (right.as_ref(), depth + 1)]);
+            }
+            if depth > MAX_DEPTH {
+                self.too_deep_at = Some(None);
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     }
@@ -588,7 +651,7 @@ impl fmt::Display for Statement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Statement::CreateTable(table) => table.fmt(f),
-            Statement::CreateView { name, columns, query } => {
+            Statement::CreateView { name, columns, query, .. } => {
                 write!(f, "CREATE VIEW {name}{} AS\n{query:#}", column_list(columns))
             }
             Statement::Insert { table, columns, query, .. } => {
@@ -636,7 +699,11 @@ impl fmt::Display for CreateTable {
 
 impl fmt::Display for ColumnDef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.name, self.ty)?;
+        // The definition keeps its spelling, in quotes or not.
+        match self.name.value == self.name.value.to_lowercase() {
+            true => write!(f, "{} {}", self.name, self.ty)?,
+            false => write!(f, "\"{}\" {}", self.name.value.replace('"', "\"\""), self.ty)?,
+        }
         if self.not_null {
             f.write_str(" NOT NULL")?;
         }

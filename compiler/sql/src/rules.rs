@@ -5,7 +5,12 @@
 //! rules that make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares
 //! where it pays (kernel calls) and rustc does elsewhere.
 //!
-//! `now()` and its like are volatile here, so that none is evaluated while planning.
+//! `now()` and its like are volatile here, so that none is evaluated while planning. Nor are calls that would make
+//! something large ([`crate::constants`]). What text and numbers are to each other is settled before DataFusion
+//! settles types ([`crate::comparisons`]).
+//!
+//! The rules substitute expressions for columns. Where that would make too much of them they are left out
+//! ([`crate::substitution`]).
 
 use std::sync::Arc;
 
@@ -21,7 +26,9 @@ use datafusion_optimizer::push_down_filter::PushDownFilter;
 use datafusion_optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
 use datafusion_optimizer::{Optimizer, OptimizerContext};
 
-use crate::window;
+use crate::comparisons::TextComparisons;
+use crate::constants::{check_sizes, keep_large, keep_large_in};
+use crate::{substitution, window};
 
 /// Options of the planner and of every rule.
 pub(crate) fn config() -> ConfigOptions {
@@ -39,24 +46,25 @@ pub(crate) fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 pub(crate) fn analyze_only(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Analyzer::new().execute_and_check(plan, &config(), |_, _| {})
+    check_sizes(&plan)?;
+    let mut analyzer = Analyzer::new();
+    analyzer.rules.insert(0, Arc::new(TextComparisons));
+    analyzer.execute_and_check(plan, &config(), |_, _| {})
 }
 
 pub(crate) fn simplify_only(plan: LogicalPlan) -> Result<LogicalPlan> {
-    run(vec![Arc::new(SimplifyExpressions::new())], plan)
+    run(vec![Arc::new(SimplifyExpressions::new())], keep_large(plan)?)
 }
 
 /// The rules for a whole query.
 pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    run(
-        vec![
-            Arc::new(OptimizeUnions::new()),
-            Arc::new(SimplifyExpressions::new()),
-            Arc::new(PushDownFilter::new()),
-            Arc::new(OptimizeProjections::new()),
-        ],
-        plan,
-    )
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(OptimizeUnions::new()), Arc::new(SimplifyExpressions::new())];
+    if substitution::is_bounded(&plan) {
+        rules.push(Arc::new(PushDownFilter::new()));
+        rules.push(Arc::new(OptimizeProjections::new()));
+    }
+    run(rules, keep_large(plan)?)
 }
 
 fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -69,5 +77,5 @@ pub(crate) fn simplify_constant(expr: Expr) -> Result<Expr> {
     let schema = Arc::new(DFSchema::empty());
     let simplifier = ExprSimplifier::new(SimplifyContext::default());
     let expr = simplifier.coerce(expr, &schema)?;
-    simplifier.simplify(expr)
+    simplifier.simplify(keep_large_in(expr)?)
 }

@@ -1,4 +1,6 @@
-//! SQL type names to column types.
+//! SQL type names to column types. Members of structs keep their spelling, as columns do.
+
+use std::collections::BTreeSet;
 
 use schema::{Field, ScalarType, TimeUnit};
 use sqlparser::ast::{ArrayElemTypeDef, DataType, ExactNumberInfo, TimezoneInfo};
@@ -68,15 +70,15 @@ pub(crate) fn scalar_type(ty: &DataType) -> Result<ScalarType, String> {
         }
         DataType::Struct(members, _) => {
             let mut fields = Vec::with_capacity(members.len());
+            let (mut names, mut spellings) = (BTreeSet::new(), BTreeSet::new());
             for member in members {
                 let Some(name) = &member.field_name else {
                     return Err("the members of a STRUCT type need names".into());
                 };
-                let name = normalize(name);
-                if fields.iter().any(|field: &Field| field.name == name) {
-                    return Err(format!("member \"{name}\" of a STRUCT type is defined twice"));
+                if !names.insert(normalize(name)) | !spellings.insert(name.value.clone()) {
+                    return Err(format!("member \"{}\" of a STRUCT type is defined twice", name.value));
                 }
-                fields.push(Field::new(name, scalar_type(&member.field_type)?, true));
+                fields.push(Field::new(&name.value, scalar_type(&member.field_type)?, true));
             }
             if fields.is_empty() {
                 return Err("a STRUCT type needs at least one member".into());

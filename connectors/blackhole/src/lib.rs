@@ -28,7 +28,7 @@ impl Sink for Blackhole {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
-        Box::pin(std::future::ready(Ok(())))
+    fn prepare(&mut self) -> BoxFuture<'_, Result<Option<serde_json::Value>, TaskError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

@@ -7,19 +7,23 @@ use std::sync::atomic::Ordering::Relaxed;
 use arrow::datatypes::{DataType, Fields};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowSelection,
+    RowSelectionPolicy, RowSelector,
 };
 use schema::{Field, ScalarType, Schema};
 use worker_lib::connector::SourceCounters;
 use worker_lib::{Batch, TaskError};
 
 use crate::listing::Found;
+use crate::position::Position;
 use crate::text::take_lag;
-use crate::{convert, io_error};
+use crate::{convert, io_error, position};
 
 /// A file whose row groups are shared out.
 pub(crate) struct ParquetFile {
     file: Found,
+    /// As positions have it.
+    pub(crate) name: String,
     opened: File,
     metadata: ArrowReaderMetadata,
 }
@@ -29,40 +33,76 @@ impl ParquetFile {
         let opened = File::open(&file.path).map_err(|error| io_error("open", &file.path, &error))?;
         let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new().with_skip_arrow_metadata(false))
             .map_err(|error| TaskError::user(format!("cannot read \"{}\" as Parquet: {error}", file.path.display())))?;
-        Ok(ParquetFile { file, opened, metadata })
+        let name = position::name(&file.path);
+        Ok(ParquetFile { file, name, opened, metadata })
     }
 
     pub(crate) fn row_groups(&self) -> usize {
         self.metadata.metadata().num_row_groups()
     }
 
+    /// The row group `index`, of which the first `given` rows were given out before a restart.
+    pub(crate) fn group(&self, index: usize, given: u64) -> Result<Group, TaskError> {
+        let groups = self.metadata.metadata().row_groups();
+        let rows = groups.get(index).map_or(0, |group| group.num_rows().unsigned_abs());
+        if given > rows {
+            return Err(position::shrunk(&self.file.path, rows, given));
+        }
+        Ok(Group { index, given, rows })
+    }
+
     /// Starts to read `schema`'s columns of some row groups.
-    pub(crate) fn read(self, row_groups: Vec<usize>, schema: &Schema, rows: usize) -> Result<Rows, TaskError> {
+    pub(crate) fn read(self, groups: Vec<Group>, schema: &Schema, rows: usize) -> Result<Rows, TaskError> {
         let wrong = |reason: &str| TaskError::user(format!("\"{}\" {reason}", self.file.path.display()));
         let have = self.metadata.schema().fields();
         convert::check(&schema.fields, have, "").map_err(|reason| wrong(&reason))?;
         let mut leaves = Vec::new();
         let mut next = 0;
         wanted_leaves(&schema.fields, have, &mut next, &mut leaves);
-        let bytes: i64 = row_groups
+        let bytes: i64 = groups
             .iter()
-            .map(|group| self.metadata.metadata().row_group(*group))
+            .map(|group| self.metadata.metadata().row_group(group.index))
             .flat_map(|group| leaves.iter().map(|leaf| group.column(*leaf).compressed_size()))
             .sum();
         let mask = ProjectionMask::leaves(self.metadata.parquet_schema(), leaves);
-        let groups = row_groups.len();
-        let total: usize = row_groups
-            .iter()
-            .map(|group| self.metadata.metadata().row_group(*group).num_rows().unsigned_abs() as usize)
-            .sum();
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.opened, self.metadata)
+        let total: usize = groups.iter().map(|group| (group.rows - group.given) as usize).sum();
+        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.opened, self.metadata)
             .with_projection(mask)
-            .with_row_groups(row_groups)
-            .with_batch_size(rows.max(1))
+            .with_row_groups(groups.iter().map(|group| group.index).collect())
+            .with_batch_size(rows.max(1));
+        if groups.iter().any(|group| group.given > 0) {
+            let selection: RowSelection = groups.iter().flat_map(Group::selection).collect();
+            builder = builder.with_row_selection(selection).with_row_selection_policy(RowSelectionPolicy::Selectors);
+        }
+        let reader = builder
             .build()
             .map_err(|error| TaskError::user(format!("cannot read \"{}\": {error}", self.file.path.display())))?;
-        let share = if groups == 0 { 0 } else { self.file.bytes };
-        Ok(Rows { file: self.file, reader, schema: schema.clone(), bytes: bytes.unsigned_abs(), share, total, read: 0 })
+        let share = if groups.is_empty() { 0 } else { self.file.bytes };
+        Ok(Rows {
+            file: self.file,
+            name: self.name,
+            reader,
+            schema: schema.clone(),
+            groups,
+            at: 0,
+            bytes: bytes.unsigned_abs(),
+            share,
+            total,
+            read: 0,
+        })
+    }
+}
+
+/// A row group of a file, and how many of its rows have been given out.
+pub(crate) struct Group {
+    index: usize,
+    given: u64,
+    rows: u64,
+}
+
+impl Group {
+    fn selection(&self) -> [RowSelector; 2] {
+        [RowSelector::skip(self.given as usize), RowSelector::select((self.rows - self.given) as usize)]
     }
 }
 
@@ -124,8 +164,12 @@ fn leaf_count(ty: &DataType) -> usize {
 /// Rows being read.
 pub(crate) struct Rows {
     file: Found,
+    name: String,
     reader: ParquetRecordBatchReader,
     schema: Schema,
+    /// What is read, in order; those before `at` have been given out.
+    groups: Vec<Group>,
+    at: usize,
     /// Compressed bytes of what is read, and what they count for in the lag.
     bytes: u64,
     share: u64,
@@ -134,10 +178,16 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// The next rows, if there are more.
-    pub(crate) fn next(&mut self, counters: &SourceCounters) -> Result<Option<Batch>, TaskError> {
+    /// The next rows, if there are more. A batch may end in another row group than it begins in.
+    pub(crate) fn next(
+        &mut self,
+        counters: &SourceCounters,
+        position: &mut Position,
+    ) -> Result<Option<Batch>, TaskError> {
         let wrong = |reason: String| TaskError::user(format!("cannot read \"{}\": {reason}", self.file.path.display()));
         let Some(batch) = self.reader.next().transpose().map_err(|error| wrong(error.to_string()))? else {
+            // Those that are left had no rows to give.
+            self.groups[self.at..].iter().for_each(|group| position.finish(&self.name, group.index));
             return Ok(None);
         };
         let columns = self.schema.fields.iter().map(|field| {
@@ -149,7 +199,24 @@ impl Rows {
         });
         let columns = columns.collect::<Result<Vec<_>, String>>().map_err(wrong)?;
         self.count(batch.num_rows(), counters);
+        self.give(batch.num_rows() as u64, position);
         Ok(Some(Batch::new(columns, batch.num_rows())))
+    }
+
+    fn give(&mut self, mut rows: u64, position: &mut Position) {
+        while rows > 0
+            && let Some(group) = self.groups.get_mut(self.at)
+        {
+            let given = rows.min(group.rows - group.given);
+            group.given += given;
+            rows -= given;
+            if group.given < group.rows {
+                position.give(&self.name, group.index, group.given);
+            } else {
+                position.finish(&self.name, group.index);
+                self.at += 1;
+            }
+        }
     }
 
     /// Bytes count as their rows come.

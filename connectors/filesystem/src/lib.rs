@@ -3,22 +3,27 @@
 //! ```text
 //!   listing ──▶ files of this task ──▶ text  (inflate, whole lines, formats::Decoder) ──▶ batches
 //!                                 └──▶ columns (Parquet row groups, wanted leaves only, cast) ──▶ batches
-//!   batches ──▶ directories by partition ──▶ part (line file | Parquet file) ──▶ rename when complete
+//!   batches ──▶ directories by partition ──▶ part (line file | Parquet file) ──▶ rename when published
+//!          └──▶ one file (lines in place | Parquet, renamed when published)
 //! ```
 //!
-//! Reading is blocking, a batch at a time: files are local, and their pages mostly in memory.
+//! Reading is blocking, a batch at a time: files are local, and their pages mostly in memory. So is writing; only what
+//! waits for the disk has threads of its own.
 //!
-//! Not here: object stores, watching a directory for new files, and exactly-once output, which needs checkpoints: a
-//! job that is restarted writes its rows again.
+//! Not here: object stores, and watching a directory for new files.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 mod columns;
 mod convert;
+mod lines;
 mod listing;
 mod part;
+mod position;
+mod single;
 mod sink;
 mod source;
+mod temporary;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -38,7 +43,7 @@ pub static FILESYSTEM_SINK: ConnectorDef = ConnectorDef { name: "filesystem", so
 /// One file, by one task.
 pub static SINGLE_FILE_SOURCE: ConnectorDef =
     ConnectorDef { name: "single_file", source: Some(source::new), sink: None };
-pub static SINGLE_FILE_SINK: ConnectorDef = ConnectorDef { name: "single_file", source: None, sink: Some(sink::new) };
+pub static SINGLE_FILE_SINK: ConnectorDef = ConnectorDef { name: "single_file", source: None, sink: Some(single::new) };
 
 /// An error of the operating system: `cannot open "a.json": No such file or directory`.
 fn io_error(action: &str, path: &Path, error: &io::Error) -> TaskError {
@@ -47,7 +52,7 @@ fn io_error(action: &str, path: &Path, error: &io::Error) -> TaskError {
     let message = format!("cannot {action} \"{}\": {reason}", path.display());
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            TaskError::retryable(message).with_hint("free some space; the job goes on from its start")
+            TaskError::retryable(message).with_hint("free some space; the job goes on from its last checkpoint")
         }
         io::ErrorKind::NotFound => TaskError::user(message).with_hint(format!(
             "relative paths are looked up from \"{}\"",

@@ -26,6 +26,20 @@ const DEPTH: usize = 64;
 /// # Errors
 /// When there is no such file, when a directory cannot be read, or when nothing is left of what there is.
 pub(crate) fn list(path: &str, pattern: Option<&str>) -> Result<Vec<Found>, TaskError> {
+    let (found, all) = list_any(path, pattern)?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    Err(match pattern {
+        Some(pattern) if all > 0 => {
+            TaskError::user(format!("none of the {all} files in \"{path}\" matches '{pattern}'"))
+        }
+        _ => TaskError::user(format!("there are no files in \"{path}\"")),
+    })
+}
+
+/// The same, but there may be none. Gives their number before the pattern, too.
+pub(crate) fn list_any(path: &str, pattern: Option<&str>) -> Result<(Vec<Found>, usize), TaskError> {
     let root = Path::new(path);
     let mut found = Vec::new();
     let mut base = root.to_path_buf();
@@ -39,15 +53,7 @@ pub(crate) fn list(path: &str, pattern: Option<&str>) -> Result<Vec<Found>, Task
     if let Some(pattern) = pattern {
         found = matching(found, &base, pattern)?;
     }
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    Err(match pattern {
-        Some(pattern) if all > 0 => {
-            TaskError::user(format!("none of the {all} files in \"{path}\" matches '{pattern}'"))
-        }
-        _ => TaskError::user(format!("there are no files in \"{path}\"")),
-    })
+    Ok((found, all))
 }
 
 fn collect(path: &Path, depth: usize, found: &mut Vec<Found>) -> Result<(), TaskError> {

@@ -1,6 +1,9 @@
-//! Batches into files, by partition, rolled by size and time.
+//! Batches into the files of a directory, by partition, rolled by size and time.
+//!
+//! A file that is closed is whole, but hidden. All files are closed at each checkpoint, and get their names when it is
+//! published. A name is given once: those that are numbered have the attempt in them from the second on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,10 +12,12 @@ use arrow::compute::take;
 use connectors_options::filesystem::{Compression, FilesystemSink, NamingStrategy};
 use formats::Format;
 use futures::future::BoxFuture;
+use serde_json::{Value, json};
 use worker_lib::connector::{Sink, SinkContext};
 use worker_lib::{Batch, TaskError};
 
 use crate::part::Part;
+use crate::temporary::{self, Temporary, blocking};
 
 /// Files that are open at once; of more partitions, the one that was written to longest ago is closed.
 const OPEN_FILES: usize = 256;
@@ -32,6 +37,11 @@ struct Files {
     /// By the directory below the path: `origin=JFK/carrier=AA`, or nothing.
     open: BTreeMap<String, Part>,
     files: u64,
+    /// Files that are whole, since the last checkpoint, and those of them that are on disk.
+    closed: Vec<Temporary>,
+    synced: Vec<Temporary>,
+    /// Directories with new entries, which may not be on disk.
+    touched: BTreeSet<PathBuf>,
 }
 
 impl Files {
@@ -41,12 +51,16 @@ impl Files {
         let column = |name: &String| cx.schema.index_of(name);
         let partition_by = options.partition_by.iter().map(column).collect::<Option<Vec<_>>>();
         let partition_by = partition_by.ok_or_else(|| TaskError::fatal("a partitioning column does not exist"))?;
-        let mut files = Files { cx, options, partition_by, open: BTreeMap::new(), files: 0 };
-        if files.options.single {
-            // Replaced at once: a job without rows leaves an empty file, not an old one.
-            files.part("")?;
-        }
-        Ok(files)
+        Ok(Files {
+            cx,
+            options,
+            partition_by,
+            open: BTreeMap::new(),
+            files: 0,
+            closed: Vec::new(),
+            synced: Vec::new(),
+            touched: BTreeSet::new(),
+        })
     }
 
     fn write_batch(&mut self, batch: &Batch) -> Result<(), TaskError> {
@@ -96,8 +110,11 @@ impl Files {
                 self.close_oldest()?;
             }
             let path = self.next_path(directory);
-            let FilesystemSink { single, format, compression, .. } = &self.options;
-            let part = Part::create(path, *single, format, *compression, &self.cx.schema, &self.cx.counters)?;
+            let parent = temporary::parent(&path);
+            self.touched.extend(temporary::create_directories(&parent)?);
+            self.touched.insert(parent);
+            let temporary = Temporary::new(path, &self.cx.attempt, self.cx.task, self.files);
+            let part = Part::create(temporary, &self.options, &self.cx.schema, &self.cx.counters)?;
             self.files += 1;
             self.open.insert(directory.to_owned(), part);
         }
@@ -106,20 +123,20 @@ impl Files {
 
     fn close_oldest(&mut self) -> Result<(), TaskError> {
         let oldest = self.open.iter().min_by_key(|(_, part)| part.touched).map(|(directory, _)| directory.clone());
-        match oldest.and_then(|directory| self.open.remove(&directory)) {
-            Some(part) => part.close(),
-            None => Ok(()),
+        if let Some(part) = oldest.and_then(|directory| self.open.remove(&directory)) {
+            self.closed.push(part.close()?);
         }
+        Ok(())
     }
 
     fn next_path(&self, directory: &str) -> PathBuf {
         let root = Path::new(&self.options.path);
-        if self.options.single {
-            return root.to_path_buf();
-        }
         let naming = &self.options.naming;
         let unique = match naming.strategy {
-            NamingStrategy::Serial => format!("{:05}-{:03}", self.files, self.cx.task),
+            NamingStrategy::Serial => match self.cx.attempt.generation {
+                0 | 1 => format!("{:05}-{:03}", self.files, self.cx.task),
+                generation => format!("{:05}-{:03}-g{generation}", self.files, self.cx.task),
+            },
             NamingStrategy::Uuid => uuid::Uuid::new_v4().to_string(),
             NamingStrategy::UuidV7 => uuid::Uuid::now_v7().to_string(),
             NamingStrategy::Ulid => ulid(uuid::Uuid::now_v7().as_u128()),
@@ -152,27 +169,71 @@ impl Files {
             self.open.iter().filter(|(_, part)| due(part)).map(|(directory, _)| directory.clone()).collect();
         for directory in due {
             if let Some(part) = self.open.remove(&directory) {
-                part.close()?;
+                self.closed.push(part.close()?);
             }
         }
         Ok(())
+    }
+
+    /// Sees onto the disk what has been closed.
+    async fn sync(&mut self) -> Result<(), TaskError> {
+        if self.closed.is_empty() {
+            return Ok(());
+        }
+        let closed = std::mem::take(&mut self.closed);
+        let synced = blocking(move || {
+            closed.iter().try_for_each(Temporary::sync)?;
+            Ok(closed)
+        })
+        .await?;
+        self.synced.extend(synced);
+        Ok(())
+    }
+
+    async fn prepare_parts(&mut self) -> Result<Option<Value>, TaskError> {
+        for part in std::mem::take(&mut self.open).into_values() {
+            self.closed.push(part.close()?);
+        }
+        self.sync().await?;
+        if self.synced.is_empty() {
+            return Ok(None);
+        }
+        let touched = std::mem::take(&mut self.touched);
+        blocking(move || temporary::sync_directories(&touched)).await?;
+        let mut synced = std::mem::take(&mut self.synced);
+        let parts = synced.iter_mut().map(Temporary::prepare).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(json!({ "parts": parts })))
     }
 }
 
 impl Sink for Files {
     fn write(&mut self, batch: Batch) -> BoxFuture<'_, Result<(), TaskError>> {
-        Box::pin(async move { self.write_batch(&batch) })
+        Box::pin(async move {
+            self.write_batch(&batch)?;
+            self.sync().await
+        })
     }
 
     fn flush(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
         Box::pin(async move {
             self.open.values_mut().try_for_each(Part::flush)?;
-            if self.options.single { Ok(()) } else { self.roll() }
+            self.roll()?;
+            self.sync().await
         })
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
-        Box::pin(async move { std::mem::take(&mut self.open).into_values().try_for_each(Part::close) })
+    fn prepare(&mut self) -> BoxFuture<'_, Result<Option<Value>, TaskError>> {
+        Box::pin(self.prepare_parts())
+    }
+
+    fn publish(&mut self, token: Value) -> BoxFuture<'_, Result<(), TaskError>> {
+        Box::pin(blocking(move || temporary::publish(&token).map(drop)))
+    }
+
+    fn discard_leftovers(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
+        let (root, depth) = (PathBuf::from(&self.options.path), self.partition_by.len());
+        let attempt = self.cx.attempt.clone();
+        Box::pin(blocking(move || temporary::discard(&root, depth, &attempt)))
     }
 }
 

@@ -2,6 +2,10 @@
 //!
 //! File `i` belongs to task `i mod parallelism`; of Parquet files, row group `i`, counted over all files. All of a
 //! task's rows are one partition.
+//!
+//! After a restore the same holds of what was not read to its end, among the files that are there then: a unit that was
+//! read in part is read again by whoever it falls to, over the rows that were given out. [`crate::position`] has what
+//! tasks say about that.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +20,8 @@ use worker_lib::connector::{Source, SourceContext, SourceCounters, SourceEvent};
 use worker_lib::{Batch, TaskError};
 
 use crate::columns::{ParquetFile, Rows};
-use crate::listing::{Found, list};
+use crate::listing::{Found, list, list_any};
+use crate::position::{self, Position};
 use crate::text::{TextFile, take_lag};
 
 pub(crate) fn new(cx: SourceContext) -> Result<Box<dyn Source>, TaskError> {
@@ -31,6 +36,17 @@ struct Files {
     /// Files that are not opened yet, last first.
     left: Vec<Found>,
     reading: Reading,
+    /// What all tasks had read when the job was restored: it decides what is left, and for whom.
+    restored: Position,
+    /// What this task has read since; in task 0, what was restored too.
+    position: Position,
+}
+
+enum Step {
+    Rows(Batch),
+    /// Rows that were given out before the restart have been read over.
+    Skipped,
+    End,
 }
 
 enum Reading {
@@ -40,7 +56,7 @@ enum Reading {
         buffer: Vec<u8>,
         bad_rows: u64,
     },
-    /// `groups` are those of the files before.
+    /// `groups` are those of the files before, without what was done before the restart.
     Parquet {
         open: Option<Rows>,
         groups: usize,
@@ -61,9 +77,26 @@ impl Files {
         }
         let data = Schema::new(data);
         let parquet = matches!(options.reading.format, Format::Parquet(_));
-        let mut left = list(&options.path, options.pattern.as_deref())
-            .map_err(|error| TaskError { message: format!("table \"{}\": {}", cx.table, error.message), ..error })?;
+        let restored = match &cx.restored {
+            None => Position::default(),
+            Some(tasks) => Position::restored(tasks).ok_or_else(|| {
+                let positions = serde_json::Value::from(tasks.clone());
+                TaskError::fatal(format!("table \"{}\" cannot go on from positions {positions}", cx.table))
+            })?,
+        };
+        let (path, pattern) = (&options.path, options.pattern.as_deref());
+        // What has been read may have been taken away.
+        let left =
+            if restored.is_empty() { list(path, pattern) } else { list_any(path, pattern).map(|(left, _)| left) };
+        let mut left =
+            left.map_err(|error| TaskError { message: format!("table \"{}\": {}", cx.table, error.message), ..error })?;
+        for (file, _, rows) in restored.open() {
+            if !left.iter().any(|found| position::name(&found.path) == file) {
+                return Err(position::gone(file, rows));
+            }
+        }
         if !parquet {
+            left.retain(|found| !restored.is_done(&position::name(&found.path), 0));
             left = left.into_iter().skip(cx.task).step_by(cx.parallelism.max(1)).collect();
         }
         cx.counters.lag.store(left.iter().map(|file| file.bytes).sum(), Relaxed);
@@ -75,45 +108,64 @@ impl Files {
                 .map_err(|reason| TaskError::user(format!("table \"{}\": {reason}", cx.table)))?;
             Reading::Text { decoder, open: None, buffer: Vec::new(), bad_rows: 0 }
         };
-        Ok(Files { cx, options, data, left, reading })
+        let position = if cx.task == 0 { restored.clone() } else { Position::default() };
+        Ok(Files { cx, options, data, left, reading, restored, position })
     }
 
-    fn next_batch(&mut self) -> Result<Option<Batch>, TaskError> {
+    fn step(&mut self) -> Result<Step, TaskError> {
         let rows = self.cx.batch_rows.max(1);
         match &mut self.reading {
             Reading::Text { decoder, open, buffer, bad_rows } => loop {
                 let Some(file) = open else {
-                    let Some(found) = self.left.pop() else { return Ok(None) };
+                    let Some(found) = self.left.pop() else { return Ok(Step::End) };
                     decoder.start();
-                    let counters = Arc::clone(&self.cx.counters);
-                    *open = Some(TextFile::open(found, self.options.compression, counters, std::mem::take(buffer))?);
+                    let before = self.restored.rows(&position::name(&found.path), 0);
+                    let (counters, buffer) = (Arc::clone(&self.cx.counters), std::mem::take(buffer));
+                    *open = Some(TextFile::open(found, before, self.options.compression, counters, buffer)?);
                     continue;
                 };
+                if file.skip(decoder, rows)? {
+                    // Bad rows among them were counted then.
+                    *bad_rows = decoder.bad_rows();
+                    return Ok(Step::Skipped);
+                }
                 let more = file.decode(decoder, rows)?;
                 count_bad_rows(decoder, bad_rows, &self.cx.counters);
-                if !more && let Some(file) = open.take() {
-                    *buffer = file.into_buffer();
-                }
                 let held = decoder.rows();
                 if held > 0 {
+                    file.given += held as u64;
+                    self.position.give(&file.name, 0, file.given);
+                }
+                if !more && let Some(file) = open.take() {
+                    self.position.finish(&file.name, 0);
+                    *buffer = file.into_buffer();
+                }
+                if held > 0 {
                     let columns = decoder.take().map_err(TaskError::fatal)?;
-                    return Ok(Some(Batch::new(columns, held)));
+                    return Ok(Step::Rows(Batch::new(columns, held)));
                 }
             },
             Reading::Parquet { open, groups } => loop {
                 if let Some(rows) = open {
-                    match rows.next(&self.cx.counters)? {
-                        Some(batch) => return Ok(Some(batch)),
+                    match rows.next(&self.cx.counters, &mut self.position)? {
+                        Some(batch) => return Ok(Step::Rows(batch)),
                         None => *open = None,
                     }
                 }
-                let Some(found) = self.left.pop() else { return Ok(None) };
+                let Some(found) = self.left.pop() else { return Ok(Step::End) };
                 let bytes = found.bytes;
                 let file = ParquetFile::open(found)?;
-                let before = *groups;
-                *groups += file.row_groups();
-                let mine = |group: &usize| (before + group) % self.cx.parallelism.max(1) == self.cx.task;
-                let mine: Vec<usize> = (0..file.row_groups()).filter(mine).collect();
+                // Nobody would come to a row group that is not there any more.
+                for (_, group, given) in self.restored.open().filter(|(name, ..)| *name == file.name) {
+                    file.group(group, given)?;
+                }
+                let mut mine = Vec::new();
+                for group in (0..file.row_groups()).filter(|group| !self.restored.is_done(&file.name, *group)) {
+                    if *groups % self.cx.parallelism.max(1) == self.cx.task {
+                        mine.push(file.group(group, self.restored.rows(&file.name, group))?);
+                    }
+                    *groups += 1;
+                }
                 if mine.is_empty() {
                     take_lag(&self.cx.counters, bytes);
                     continue;
@@ -148,10 +200,20 @@ fn count_bad_rows(decoder: &Decoder, counted: &mut u64, counters: &SourceCounter
 impl Source for Files {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, TaskError>> {
         Box::pin(async move {
-            Ok(match self.next_batch()? {
-                Some(batch) => SourceEvent::Rows { partition: 0, batch: self.with_metadata(batch) },
-                None => SourceEvent::End,
-            })
+            loop {
+                match self.step()? {
+                    Step::Rows(batch) => {
+                        return Ok(SourceEvent::Rows { partition: 0, batch: self.with_metadata(batch) });
+                    }
+                    // Reading over many rows takes as long as reading them: others get their turns.
+                    Step::Skipped => tokio::task::yield_now().await,
+                    Step::End => return Ok(SourceEvent::End),
+                }
+            }
         })
+    }
+
+    fn position(&self) -> Option<serde_json::Value> {
+        Some(self.position.to_json())
     }
 }

@@ -12,7 +12,10 @@ use arrow::datatypes::Int64Type;
 use connectors_options::{Options, find};
 use parquet::arrow::ArrowWriter;
 use schema::{EVENT_TIME, Field, ScalarType, Schema};
-use worker_lib::connector::{SinkContext, SinkCounters, SourceContext, SourceCounters, SourceEvent};
+use serde_json::Value;
+use worker_lib::connector::{
+    Attempt, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters, SourceEvent,
+};
 use worker_lib::{Batch, TaskError};
 
 use crate::{FILESYSTEM_SINK, FILESYSTEM_SOURCE, SINGLE_FILE_SINK, SINGLE_FILE_SOURCE};
@@ -25,18 +28,18 @@ fn options(pairs: &[(&str, &str)]) -> Options {
     Options::new(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())))
 }
 
-/// All rows of one task, and its counters.
-async fn read_task(
+fn source(
     connector: &str,
     pairs: &[(&str, &str)],
     schema: &Schema,
     (task, parallelism): (usize, usize),
-) -> Result<(Vec<Batch>, Arc<SourceCounters>), TaskError> {
+    restored: Option<Vec<Value>>,
+) -> Result<(Box<dyn Source>, Arc<SourceCounters>), TaskError> {
     let validated = find(connector).unwrap().source(&mut options(pairs), schema).unwrap().unwrap();
     let def = if connector == "filesystem" { &FILESYSTEM_SOURCE } else { &SINGLE_FILE_SOURCE };
     let counters: Arc<SourceCounters> = Arc::default();
     let metadata = |field: &Field| (field.name == EVENT_TIME).then(|| EVENT_TIME.to_owned());
-    let mut source = def.source.unwrap()(SourceContext {
+    let source = def.source.unwrap()(SourceContext {
         table: "t".into(),
         options: validated.config,
         schema: schema.clone(),
@@ -46,12 +49,31 @@ async fn read_task(
         batch_rows: 3,
         linger: Duration::from_millis(100),
         counters: Arc::clone(&counters),
+        restored,
     })?;
+    Ok((source, counters))
+}
+
+/// At most so many batches.
+async fn take(source: &mut dyn Source, most: usize) -> Result<Vec<Batch>, TaskError> {
     let mut batches = Vec::new();
-    while let SourceEvent::Rows { batch, .. } = source.next().await? {
+    while batches.len() < most {
+        let SourceEvent::Rows { batch, .. } = source.next().await? else { break };
         assert!(batch.rows > 0 && batch.rows <= 3);
         batches.push(batch);
     }
+    Ok(batches)
+}
+
+/// All rows of one task, and its counters.
+async fn read_task(
+    connector: &str,
+    pairs: &[(&str, &str)],
+    schema: &Schema,
+    place: (usize, usize),
+) -> Result<(Vec<Batch>, Arc<SourceCounters>), TaskError> {
+    let (mut source, counters) = source(connector, pairs, schema, place, None)?;
+    let batches = take(source.as_mut(), usize::MAX).await?;
     Ok((batches, counters))
 }
 
@@ -69,24 +91,45 @@ fn lines(numbers: impl Iterator<Item = i64>) -> String {
     numbers.map(|n| format!("{{\"b\":\"x\",\"a\":{n}}}\n")).collect()
 }
 
-async fn write(connector: &str, pairs: &[(&str, &str)], batches: &[Batch]) -> Result<Arc<SinkCounters>, TaskError> {
+fn sink(
+    connector: &str,
+    pairs: &[(&str, &str)],
+    generation: u64,
+) -> Result<(Box<dyn Sink>, Arc<SinkCounters>), TaskError> {
     let validated = find(connector).unwrap().sink(&mut options(pairs), &schema()).unwrap().unwrap();
     let def = if connector == "filesystem" { &FILESYSTEM_SINK } else { &SINGLE_FILE_SINK };
     let counters: Arc<SinkCounters> = Arc::default();
-    let mut sink = def.sink.unwrap()(SinkContext {
+    let sink = def.sink.unwrap()(SinkContext {
         table: "t".into(),
         options: validated.config,
         schema: schema(),
         task: 0,
         parallelism: 1,
         counters: Arc::clone(&counters),
+        attempt: Attempt { job: "job".into(), generation },
     })?;
+    Ok((sink, counters))
+}
+
+/// A whole job of one epoch.
+async fn write(connector: &str, pairs: &[(&str, &str)], batches: &[Batch]) -> Result<Arc<SinkCounters>, TaskError> {
+    let (mut sink, counters) = sink(connector, pairs, 1)?;
     for batch in batches {
         sink.write(batch.clone()).await?;
         sink.flush().await?;
     }
-    sink.close().await?;
+    if let Some(token) = sink.prepare().await? {
+        sink.publish(token).await?;
+    }
     Ok(counters)
+}
+
+/// The files of a directory, hidden ones too.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn batch(numbers: &[i64], texts: &[Option<&str>]) -> Batch {
@@ -151,7 +194,7 @@ async fn bad_rows_fail_with_their_place_or_are_counted() {
     fs::write(&path, "{\"a\":1}\n{\"a\":\"x\"}\n{\"a\":3}\n").unwrap();
     let path = text(&path);
     let error = read("single_file", &[("path", &path)]).await.unwrap_err();
-    let place = "line 2, column 6: column \"a\": BIGINT expected, found a string";
+    let place = "line 2, column 6: column \"a\": BIGINT expected, found \"x\"";
     assert_eq!(error.message, format!("\"{path}\", {place}"));
     let pairs = [("path", path.as_str()), ("bad_data", "drop")];
     let (batches, counters) = read_task("single_file", &pairs, &schema(), (0, 1)).await.unwrap();
@@ -178,21 +221,22 @@ async fn what_cannot_be_read_says_why() {
 }
 
 /// A file of several row groups with a nested column, wider and narrower types than the table's.
-fn write_nested(path: &Path) {
+fn write_nested(path: &Path, from: i32) {
+    let numbers = || from..from + 20;
     let inner = StructArray::from(vec![
         (
             Arc::new(arrow::datatypes::Field::new("skipped", arrow::datatypes::DataType::Utf8, true)),
-            Arc::new(StringArray::from_iter_values((0..20).map(|i| format!("s{i}")))) as ArrayRef,
+            Arc::new(StringArray::from_iter_values(numbers().map(|i| format!("s{i}")))) as ArrayRef,
         ),
         (
             Arc::new(arrow::datatypes::Field::new("n", arrow::datatypes::DataType::Int32, true)),
-            Arc::new(Int32Array::from_iter_values(0..20)) as ArrayRef,
+            Arc::new(Int32Array::from_iter_values(numbers())) as ArrayRef,
         ),
     ]);
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("first", Arc::new(StringArray::from_iter_values((0..20).map(|i| i.to_string())))),
+        ("first", Arc::new(StringArray::from_iter_values(numbers().map(|i| i.to_string())))),
         ("nested", Arc::new(inner)),
-        ("a", Arc::new(Int32Array::from_iter_values(0..20))),
+        ("a", Arc::new(Int32Array::from_iter_values(numbers()))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     let properties =
@@ -205,7 +249,7 @@ fn write_nested(path: &Path) {
 #[tokio::test]
 async fn parquet_reads_only_what_is_wanted_and_shares_row_groups() {
     let directory = tempfile::tempdir().unwrap();
-    write_nested(&directory.path().join("a.parquet"));
+    write_nested(&directory.path().join("a.parquet"), 0);
     let member = Field::new("n", ScalarType::Int64, true);
     let wanted = Schema::new(vec![
         Field::new("a", ScalarType::Int64, false),
@@ -234,7 +278,7 @@ async fn parquet_reads_only_what_is_wanted_and_shares_row_groups() {
 async fn parquet_columns_that_do_not_fit_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.parquet");
-    write_nested(&path);
+    write_nested(&path, 0);
     let path = text(&path);
     let pairs = [("path", path.as_str()), ("format", "parquet")];
     for (name, ty, reason) in [
@@ -301,24 +345,32 @@ async fn partitions_and_rolling_by_size() {
 }
 
 #[tokio::test]
-async fn a_part_that_is_not_closed_leaves_nothing() {
+async fn a_part_stays_when_it_has_been_prepared() {
     let directory = tempfile::tempdir().unwrap();
     let path = text(directory.path());
-    let pairs = [("path", path.as_str()), ("format", "json")];
-    let validated = find("filesystem").unwrap().sink(&mut options(&pairs), &schema()).unwrap().unwrap();
-    let mut sink = FILESYSTEM_SINK.sink.unwrap()(SinkContext {
-        table: "t".into(),
-        options: validated.config,
-        schema: schema(),
-        task: 0,
-        parallelism: 1,
-        counters: Arc::default(),
-    })
-    .unwrap();
-    sink.write(batch(&[1], &[None])).await.unwrap();
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    drop(sink);
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    let pairs = [("path", path.as_str()), ("format", "json"), ("rolling_policy.file_size", "1")];
+    let (mut first, _) = sink("filesystem", &pairs, 1).unwrap();
+    // It is long enough, and closed.
+    first.write(batch(&[1], &[None])).await.unwrap();
+    assert_eq!(names(directory.path()).len(), 1);
+    drop(first);
+    assert_eq!(names(directory.path()), [""; 0]);
+    let (mut second, _) = sink("filesystem", &pairs, 2).unwrap();
+    second.write(batch(&[1], &[None])).await.unwrap();
+    let token = second.prepare().await.unwrap().unwrap();
+    assert_eq!(second.prepare().await.unwrap(), None);
+    drop(second);
+    assert_eq!(names(directory.path()).len(), 1);
+    let (mut third, _) = sink("filesystem", &pairs, 3).unwrap();
+    third.publish(token.clone()).await.unwrap();
+    third.publish(token.clone()).await.unwrap();
+    assert_eq!(read("filesystem", &pairs).await.unwrap(), [1]);
+    let file = token["parts"][0]["to"].as_str().unwrap();
+    fs::remove_file(file).unwrap();
+    // Its reader has taken it away: it had been published.
+    third.publish(token.clone()).await.unwrap();
+    let error = third.publish(Value::Null).await.unwrap_err();
+    assert_eq!(error.message, "no files can be published by null");
 }
 
 #[tokio::test]
@@ -331,4 +383,360 @@ async fn a_directory_that_cannot_be_written_to_is_named() {
     assert!(error.message.starts_with("cannot create directory") && error.message.contains("below"), "{error}");
     let full = write("single_file", &[("path", "/dev/full")], &[batch(&[1], &[None])]).await.unwrap_err();
     assert_eq!(full.message, "cannot write \"/dev/full\": no space left on device");
+}
+
+/// What so many batches of each task hold, and one more of each task than of the one before; and the positions then.
+async fn read_some(
+    pairs: &[(&str, &str)],
+    schema: &Schema,
+    parallelism: usize,
+    restored: Option<&[Value]>,
+    most: usize,
+) -> (Vec<i64>, Vec<Value>) {
+    let (mut seen, mut positions) = (Vec::new(), Vec::new());
+    for task in 0..parallelism {
+        let restored = restored.map(<[Value]>::to_vec);
+        let (mut source, _) = source("filesystem", pairs, schema, (task, parallelism), restored).unwrap();
+        seen.extend(numbers(&take(source.as_mut(), most.saturating_add(task)).await.unwrap()));
+        positions.push(source.position().unwrap());
+    }
+    (seen, positions)
+}
+
+/// Whenever it is restored, and at whichever parallelism, each row comes once.
+async fn check_restored(pairs: &[(&str, &str)], schema: &Schema, expected: &[i64]) {
+    for before in 0..expected.len() / 3 {
+        let (first, at_first) = read_some(pairs, schema, 2, None, before).await;
+        for parallelism in 1..4 {
+            let (second, at_second) = read_some(pairs, schema, parallelism, Some(&at_first), 1).await;
+            let (third, at_end) = read_some(pairs, schema, 2, Some(&at_second), usize::MAX).await;
+            let mut all = [first.clone(), second, third].concat();
+            all.sort_unstable();
+            assert_eq!(all, expected, "{before} batches, then {parallelism} tasks");
+            let (none, still) = read_some(pairs, schema, 1, Some(&at_end), usize::MAX).await;
+            assert_eq!(none, [0; 0]);
+            let position = crate::position::Position::restored;
+            assert_eq!(position(&still), position(&at_end));
+        }
+    }
+}
+
+#[tokio::test]
+async fn lines_come_once_whenever_the_source_is_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::write(root.join("1.json"), lines(0..10)).unwrap();
+    fs::write(root.join("2.json"), "").unwrap();
+    fs::write(root.join("3.json"), lines(10..11).trim_end()).unwrap();
+    fs::write(root.join("4.json.zst"), zstd::encode_all(lines(11..17).as_bytes(), 0).unwrap()).unwrap();
+    fs::write(root.join("5.json"), lines(17..24)).unwrap();
+    let path = text(root);
+    let pairs = [("path", path.as_str()), ("format", "json")];
+    check_restored(&pairs, &schema(), &(0..24).collect::<Vec<i64>>()).await;
+}
+
+#[tokio::test]
+async fn records_come_once_whenever_the_source_is_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in 0..3 {
+        let rows: String = (file * 5..file * 5 + 5).map(|n| format!("\"two\nlines\",{n}\n")).collect();
+        fs::write(directory.path().join(format!("{file}.csv")), format!("b,a\n{rows}")).unwrap();
+    }
+    let path = text(directory.path());
+    check_restored(&[("path", &path), ("format", "csv")], &schema(), &(0..15).collect::<Vec<i64>>()).await;
+}
+
+#[tokio::test]
+async fn row_groups_come_once_whenever_the_source_is_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    write_nested(&directory.path().join("a.parquet"), 0);
+    write_nested(&directory.path().join("b.parquet"), 20);
+    let member = Field::new("n", ScalarType::Int64, true);
+    let wanted = Schema::new(vec![
+        Field::new("a", ScalarType::Int64, false),
+        Field::new("nested", ScalarType::Struct(vec![member]), true),
+    ]);
+    let path = text(directory.path());
+    let pairs = [("path", path.as_str()), ("format", "parquet")];
+    check_restored(&pairs, &wanted, &(0..40).collect::<Vec<i64>>()).await;
+    // Without any column, too.
+    let (mut counting, _) = source("filesystem", &pairs, &Schema::default(), (0, 1), None).unwrap();
+    take(counting.as_mut(), 5).await.unwrap();
+    let restored = Some(vec![counting.position().unwrap()]);
+    let (mut counting, _) = source("filesystem", &pairs, &Schema::default(), (0, 1), restored).unwrap();
+    let rest = take(counting.as_mut(), usize::MAX).await.unwrap();
+    assert_eq!(rest.iter().map(|batch| batch.rows).sum::<usize>(), 25);
+}
+
+#[tokio::test]
+async fn files_that_have_come_are_read_and_files_that_were_read_may_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    fs::write(root.join("1.json"), lines(0..3)).unwrap();
+    fs::write(root.join("3.json"), lines(3..8)).unwrap();
+    let path = text(root);
+    let pairs = [("path", path.as_str()), ("format", "json")];
+    let (_, positions) = read_some(&pairs, &schema(), 1, None, 2).await;
+    let done = serde_json::json!([{ "file": root.join("1.json"), "groups": [0] }]);
+    assert_eq!(positions[0]["done"], done);
+    assert_eq!(positions[0]["open"], serde_json::json!([{ "file": root.join("3.json"), "group": 0, "rows": 3 }]));
+    fs::remove_file(root.join("1.json")).unwrap();
+    fs::write(root.join("2.json"), lines(20..21)).unwrap();
+    let (rest, at_end) = read_some(&pairs, &schema(), 1, Some(&positions), usize::MAX).await;
+    assert_eq!(rest, [20, 6, 7]);
+    for file in ["2.json", "3.json"] {
+        fs::remove_file(root.join(file)).unwrap();
+    }
+    assert_eq!(read_some(&pairs, &schema(), 2, Some(&at_end), usize::MAX).await.0, [0; 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_begun_must_not_shrink_or_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let (json, parquet) = (root.join("1.json"), root.join("1.parquet"));
+    fs::write(&json, lines(0..10)).unwrap();
+    write_nested(&parquet, 0);
+    let path = text(root);
+    for (format, file) in [("json", &json), ("parquet", &parquet)] {
+        let pattern = format!("{format}$");
+        let pairs = [("path", path.as_str()), ("format", format), ("source.regex_pattern", pattern.as_str())];
+        let schema = Schema::new(vec![Field::new("a", ScalarType::Int64, true)]);
+        let (_, positions) = read_some(&pairs, &schema, 1, None, 2).await;
+        if format == "json" {
+            fs::write(&json, lines(0..2)).unwrap();
+        } else {
+            let columns: Vec<(&str, ArrayRef)> = vec![("a", Arc::new(Int32Array::from_iter_values(0..3)))];
+            let batch = RecordBatch::try_from_iter(columns).unwrap();
+            let mut writer = ArrowWriter::try_new(fs::File::create(&parquet).unwrap(), batch.schema(), None).unwrap();
+            writer.write(&batch).unwrap();
+            writer.close().unwrap();
+        }
+        let (mut shrunk, _) = source("filesystem", &pairs, &schema, (0, 1), Some(positions.clone())).unwrap();
+        let error = take(shrunk.as_mut(), usize::MAX).await.unwrap_err();
+        let start = format!("cannot go on reading \"{}\": ", file.display());
+        // Of Parquet, two rows of the second row group had been read, which is not there any more.
+        let rest = if format == "json" { "6 rows" } else { "2 rows" };
+        assert!(error.message.starts_with(&format!("{start}{rest} were read before the restart")), "{error}");
+        fs::write(root.join(format!("2.{format}")), "").unwrap();
+        fs::remove_file(file).unwrap();
+        let error = source("filesystem", &pairs, &schema, (0, 1), Some(positions)).err().unwrap();
+        assert!(error.message.starts_with(&start) && error.message.ends_with("now it is gone"), "{error}");
+    }
+    let other = Some(vec![serde_json::json!({ "start": 1 })]);
+    let pairs = [("path", path.as_str()), ("format", "json")];
+    let error = source("filesystem", &pairs, &schema(), (0, 1), other).err().unwrap();
+    assert_eq!(error.message, "table \"t\" cannot go on from positions [{\"start\":1}]");
+}
+
+#[tokio::test]
+async fn bad_rows_are_counted_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.json");
+    fs::write(&path, "{\"a\":1}\nbad\n{\"a\":2}\nbad\n{\"a\":3}\n{\"a\":4}\nbad\n").unwrap();
+    let path = text(&path);
+    let pairs = [("path", path.as_str()), ("bad_data", "drop")];
+    let (mut first, counters) = source("single_file", &pairs, &schema(), (0, 1), None).unwrap();
+    assert_eq!(numbers(&take(first.as_mut(), 1).await.unwrap()), [1, 2, 3]);
+    assert_eq!(counters.bad_rows.load(Relaxed), 2);
+    let restored = Some(vec![first.position().unwrap()]);
+    let (mut second, counters) = source("single_file", &pairs, &schema(), (0, 1), restored).unwrap();
+    assert_eq!(numbers(&take(second.as_mut(), usize::MAX).await.unwrap()), [4]);
+    assert_eq!(counters.bad_rows.load(Relaxed), 1);
+}
+
+/// The last thing that a worker does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Last {
+    Write,
+    Prepare,
+    /// The manifest is in the log.
+    Record,
+    Publish,
+}
+
+/// Rows 0 to 4. Four attempts: one ends in its second epoch or just behind it, one does nothing but to be there, one
+/// writes and is lost, one writes the rest.
+async fn write_with_crashes(connector: &str, pairs: &[(&str, &str)], last: Last, killed: bool) {
+    let row = |n: i64| batch(&[n], &[Some("x")]);
+    let crash = |sink: Box<dyn Sink>| if killed { std::mem::forget(sink) } else { drop(sink) };
+    let (mut first, _) = sink(connector, pairs, 1).unwrap();
+    first.discard_leftovers().await.unwrap();
+    first.write(row(0)).await.unwrap();
+    let mut manifest = first.prepare().await.unwrap().unwrap();
+    // The stream does not wait for the publication.
+    first.write(row(1)).await.unwrap();
+    first.publish(manifest.clone()).await.unwrap();
+    let mut next = 1;
+    if last != Last::Write {
+        let token = first.prepare().await.unwrap().unwrap();
+        if last != Last::Prepare {
+            (manifest, next) = (token.clone(), 2);
+        }
+        first.write(row(2)).await.unwrap();
+        first.flush().await.unwrap();
+        if last == Last::Publish {
+            first.publish(token).await.unwrap();
+        }
+    }
+    crash(first);
+
+    let (mut idle, _) = sink(connector, pairs, 2).unwrap();
+    idle.publish(manifest.clone()).await.unwrap();
+    idle.discard_leftovers().await.unwrap();
+    let token = idle.prepare().await.unwrap();
+    manifest = token.unwrap_or(manifest);
+    crash(idle);
+
+    for generation in 3..5 {
+        let (mut sink, _) = sink(connector, pairs, generation).unwrap();
+        sink.publish(manifest.clone()).await.unwrap();
+        sink.discard_leftovers().await.unwrap();
+        for n in next..5 {
+            sink.write(row(n)).await.unwrap();
+            sink.flush().await.unwrap();
+        }
+        let token = sink.prepare().await.unwrap().unwrap();
+        if generation == 3 {
+            crash(sink);
+        } else {
+            sink.publish(token.clone()).await.unwrap();
+            sink.publish(token).await.unwrap();
+        }
+    }
+}
+
+const LAST: [Last; 4] = [Last::Write, Last::Prepare, Last::Record, Last::Publish];
+
+#[tokio::test]
+async fn a_directory_has_each_row_once_whenever_the_worker_is_lost() {
+    for (last, killed) in LAST.into_iter().flat_map(|last| [(last, false), (last, true)]) {
+        for more in [("format", "json"), ("format", "csv"), ("format", "parquet"), ("json.compression", "gzip")] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = text(directory.path());
+            let mut pairs = vec![("path", path.as_str()), ("filename.strategy", "serial"), more];
+            if more.0 != "format" {
+                pairs.push(("format", "json"));
+            }
+            write_with_crashes("filesystem", &pairs, last, killed).await;
+            let mut rows = read("filesystem", &pairs).await.unwrap();
+            rows.sort_unstable();
+            assert_eq!(rows, [0, 1, 2, 3, 4], "{last:?} {killed} {more:?}");
+            let names = names(directory.path());
+            assert!(names.iter().any(|name| name.starts_with("00000-000.")), "{names:?}");
+            assert!(names.iter().any(|name| name.starts_with("00000-000-g4.")), "{names:?}");
+            assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn partitions_have_each_row_once_whenever_the_worker_is_lost() {
+    for last in LAST {
+        let directory = tempfile::tempdir().unwrap();
+        let path = text(&directory.path().join("made/here"));
+        let pairs = [("path", path.as_str()), ("format", "json"), ("partitioning.fields", "b")];
+        write_with_crashes("filesystem", &pairs, last, true).await;
+        let mut rows = read("filesystem", &pairs[..2]).await.unwrap();
+        rows.sort_unstable();
+        assert_eq!(rows, [0, 1, 2, 3, 4], "{last:?}");
+        let names = names(&directory.path().join("made/here/b=x"));
+        assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_single_file_has_each_row_once_whenever_the_worker_is_lost() {
+    for (last, killed) in LAST.into_iter().flat_map(|last| [(last, false), (last, true)]) {
+        for (name, format) in [
+            ("a.json", "json"),
+            ("a.json.gz", "json"),
+            ("a.csv.zst", "csv"),
+            ("a.csv", "csv"),
+            ("a.parquet", "parquet"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let file = directory.path().join(name);
+            fs::write(&file, "of an earlier job").unwrap();
+            let path = text(&file);
+            let pairs = [("path", path.as_str()), ("format", format)];
+            write_with_crashes("single_file", &pairs, last, killed).await;
+            let rows = read("single_file", &pairs).await.unwrap();
+            assert_eq!(rows, [0, 1, 2, 3, 4], "{last:?} {killed} {name}");
+            assert_eq!(names(directory.path()), [name]);
+            if name == "a.csv" {
+                let content = fs::read_to_string(&file).unwrap();
+                assert_eq!(content, "a,b\n0,x\n1,x\n2,x\n3,x\n4,x\n");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_single_file_without_rows_is_whole() {
+    for (name, format) in [("a.json.gz", "json"), ("a.json.zst", "json"), ("a.csv", "csv"), ("a.parquet", "parquet")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = text(&directory.path().join(name));
+        let pairs = [("path", path.as_str()), ("format", format)];
+        write("single_file", &pairs, &[]).await.unwrap();
+        assert_eq!(read("single_file", &pairs).await.unwrap(), [0; 0], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_of_several_tokens_says_where_a_file_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = text(&directory.path().join("a.json"));
+    let pairs = [("path", path.as_str())];
+    let (mut first, _) = sink("single_file", &pairs, 1).unwrap();
+    let mut tokens = Vec::new();
+    for n in 0..2 {
+        first.write(batch(&[n], &[None])).await.unwrap();
+        tokens.extend(first.prepare().await.unwrap());
+    }
+    first.write(batch(&[9], &[None])).await.unwrap();
+    drop(first);
+    let (mut second, _) = sink("single_file", &pairs, 2).unwrap();
+    for token in &tokens {
+        second.publish(token.clone()).await.unwrap();
+    }
+    second.write(batch(&[2], &[None])).await.unwrap();
+    assert_eq!(second.prepare().await.unwrap().unwrap()["bytes"], 51);
+    assert_eq!(read("single_file", &pairs).await.unwrap(), [0, 1, 2]);
+
+    fs::write(&path, "short").unwrap();
+    let (mut third, _) = sink("single_file", &pairs, 3).unwrap();
+    let error = third.publish(tokens[1].clone()).await.unwrap_err();
+    let reason = "it had 34 bytes at the checkpoint, and now it has 5";
+    assert_eq!(error.message, format!("cannot go on writing \"{path}\": {reason}"));
+    fs::remove_file(&path).unwrap();
+    let error = third.publish(tokens[1].clone()).await.unwrap_err();
+    assert_eq!(error.message, format!("cannot go on writing \"{path}\": no such file or directory"));
+    let elsewhere = text(&directory.path().join("b.json"));
+    let (mut other, _) = sink("single_file", &[("path", &elsewhere)], 3).unwrap();
+    let error = other.publish(tokens[1].clone()).await.unwrap_err();
+    assert_eq!(error.message, format!("cannot go on writing \"{elsewhere}\": the checkpoint is of \"{path}\""));
+}
+
+#[tokio::test]
+async fn a_parquet_file_does_not_go_back_behind_its_last_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = text(&directory.path().join("a.parquet"));
+    let pairs = [("path", path.as_str()), ("format", "parquet")];
+    let (mut first, _) = sink("single_file", &pairs, 1).unwrap();
+    let mut tokens = Vec::new();
+    for (n, text) in [(0, "a text"), (1, "another text, and a longer one by far")] {
+        first.write(batch(&[n, n], &[None, Some(text)])).await.unwrap();
+        let token = first.prepare().await.unwrap().unwrap();
+        first.publish(token.clone()).await.unwrap();
+        tokens.push(token);
+    }
+    let (mut second, _) = sink("single_file", &pairs, 2).unwrap();
+    second.publish(tokens[0].clone()).await.unwrap();
+    let error = second.discard_leftovers().await.unwrap_err();
+    assert!(error.message.starts_with(&format!("cannot go on writing \"{path}\": it had ")), "{error}");
+    // A task that has ended may have left more than one.
+    second.publish(tokens[1].clone()).await.unwrap();
+    second.discard_leftovers().await.unwrap();
+    assert_eq!(read("single_file", &pairs).await.unwrap(), [0, 0, 1, 1]);
 }

@@ -11,8 +11,8 @@ use formats::Decoder;
 use worker_lib::TaskError;
 use worker_lib::connector::SourceCounters;
 
-use crate::io_error;
 use crate::listing::Found;
+use crate::{io_error, position};
 
 /// Bytes that are asked for at once.
 const CHUNK: usize = 1 << 20;
@@ -20,6 +20,13 @@ const CHUNK: usize = 1 << 20;
 /// A file being read.
 pub(crate) struct TextFile {
     file: Found,
+    /// As positions have it.
+    pub(crate) name: String,
+    /// Rows that were given out before the restart, and how many of them have yet to be read over.
+    before: u64,
+    skip: u64,
+    /// Rows given out, with those before.
+    pub(crate) given: u64,
     reader: Box<dyn Read + Send>,
     /// What was read and not yet decoded is `buffer[start..end]`.
     buffer: Vec<u8>,
@@ -29,8 +36,10 @@ pub(crate) struct TextFile {
 }
 
 impl TextFile {
+    /// `before`: so many rows were given out before a restart.
     pub(crate) fn open(
         file: Found,
+        before: u64,
         compression: Option<Compression>,
         counters: Arc<SourceCounters>,
         buffer: Vec<u8>,
@@ -45,7 +54,34 @@ impl TextFile {
                 Box::new(decoder.map_err(|error| io_error("read", &file.path, &error))?)
             }
         };
-        Ok(TextFile { file, reader, buffer, start: 0, end: 0, exhausted: false })
+        let name = position::name(&file.path);
+        Ok(TextFile {
+            file,
+            name,
+            before,
+            skip: before,
+            given: before,
+            reader,
+            buffer,
+            start: 0,
+            end: 0,
+            exhausted: false,
+        })
+    }
+
+    /// Reads over rows that were given out before the restart, at most `rows` of them. False: there were none left.
+    pub(crate) fn skip(&mut self, decoder: &mut Decoder, rows: usize) -> Result<bool, TaskError> {
+        if self.skip == 0 {
+            return Ok(false);
+        }
+        let more = self.decode(decoder, usize::try_from(self.skip).unwrap_or(rows).min(rows))?;
+        self.skip -= decoder.rows() as u64;
+        decoder.take().map_err(TaskError::fatal)?;
+        if !more && self.skip > 0 {
+            let have = self.before - self.skip;
+            return Err(position::shrunk(&self.file.path, have, self.before));
+        }
+        Ok(true)
     }
 
     /// Decodes until `decoder` holds `rows` rows or the file ends. False: it has ended.

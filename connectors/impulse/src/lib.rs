@@ -1,57 +1,42 @@
 //! The source of numbered events: `counter`, `subtask_index` and, under the metadata key `_timestamp`, event time.
 //!
 //! The events `0, 1, 2 ...` are shared out among the tasks: task `t` of `p` makes `t, t + p, t + 2p ...`. Rate and
-//! message count are those of the whole table, so the same events come at any parallelism.
+//! message count are those of the whole table, so the same events come at any parallelism. When they come, and who goes
+//! on with them after a restore, is [`worker_lib::pace`]'s.
 //!
-//! **When.** With a rate, event `n` is due `n / rate` seconds after the start; the first one is there at once. Events
-//! that are due leave together, at the latest when the oldest has waited for the linger time, and without waiting
-//! when no other would become due meanwhile. What could not be made in time (backpressure) is made up for, in whole
-//! batches, and shows as lag. Without a rate batches are made as fast as they are taken.
+//! **Event time** of event `n` is `start + n * interval` where the table has an interval, else `start + n / rate`, else
+//! the time by the clock at which it was made. The clock begins at the start, and after a restore at the
+//! time of the last event or, for a table without a start, at the present.
 //!
-//! **Event time** of event `n` is `start + n * interval` where the table has an interval, otherwise the time by the
-//! clock at which it was due (or made, without a rate).
+//! `subtask_index` is the task that would have made the event at the first parallelism: a restore at another one does
+//! not change it.
 //!
 //! Only the columns that the query reads are made.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use arrow::array::{ArrayRef, TimestampNanosecondArray, UInt64Array};
+use arrow::buffer::ScalarBuffer;
 use connectors_options::impulse::ImpulseSource;
 use futures::future::BoxFuture;
 use schema::{EVENT_TIME, ScalarType};
-use tokio::time::Instant;
-use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters, SourceEvent};
+use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceEvent};
+use worker_lib::pace::{Events, Numbers, clock_nanos};
 use worker_lib::{Batch, TaskError};
 
 pub static IMPULSE_SOURCE: ConnectorDef = ConnectorDef { name: "impulse", source: Some(new), sink: None };
-
-/// Later than any event of a job is due; keeps clock arithmetic from overflowing at tiny rates.
-const FAR: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 fn new(cx: SourceContext) -> Result<Box<dyn Source>, TaskError> {
     Ok(Box::new(Impulse::new(cx)?))
 }
 
 struct Impulse {
-    /// Event `n` of the table is this task's event `(n - task) / tasks`.
-    task: u64,
-    tasks: u64,
-    /// Events of this task, made and in all.
-    made: u64,
-    count: u64,
-    /// Events per second, of all tasks; `None`: no waiting.
-    rate: Option<f64>,
+    numbers: Numbers,
     event_time: EventTime,
     columns: Vec<Column>,
-    batch_rows: u64,
-    linger: Duration,
-    /// When the first event was asked for.
-    start: Option<Instant>,
-    counters: Arc<SourceCounters>,
 }
 
 #[derive(Clone, Copy)]
@@ -61,18 +46,18 @@ enum Column {
     EventTime,
 }
 
-/// Event times in nanoseconds since the epoch.
+/// Event times in nanoseconds since the epoch, from the start of the [`Numbers`].
 #[derive(Clone, Copy)]
 enum EventTime {
     /// `start + n * step`.
-    Steps { start: i64, step: f64 },
-    /// By the clock, from `start` on.
-    Clock { start: i64 },
+    Steps { step: f64 },
+    /// By the clock, which showed `from` when the first event was made. It moves the start, and so is in the position.
+    Clock { from: i64, begun: Option<Instant> },
 }
 
 impl Impulse {
     fn new(cx: SourceContext) -> Result<Impulse, TaskError> {
-        let options: ImpulseSource = serde_json::from_value(cx.options)
+        let options: ImpulseSource = serde_json::from_value(cx.options.clone())
             .map_err(|error| TaskError::fatal(format!("cannot read the options of table \"{}\": {error}", cx.table)))?;
         let columns = cx.schema.fields.iter().zip(&cx.metadata).map(|(field, metadata)| {
             match (metadata.as_deref().unwrap_or(&field.name), &field.ty) {
@@ -84,127 +69,90 @@ impl Impulse {
                 }
             }
         });
-        let (task, tasks) = (cx.task as u64, cx.parallelism as u64);
-        let start = options.start_time_nanos.unwrap_or_else(now_nanos);
-        Ok(Impulse {
-            task,
-            tasks,
-            made: 0,
-            count: options.message_count.map_or(u64::MAX, |count| count.saturating_sub(task).div_ceil(tasks)),
-            rate: options.event_rate,
-            event_time: match (options.event_time_interval_nanos, options.event_rate) {
-                (Some(interval), _) => EventTime::Steps { start, step: interval as f64 },
-                (None, Some(rate)) => EventTime::Steps { start, step: 1e9 / rate },
-                (None, None) => EventTime::Clock { start },
-            },
-            columns: columns.collect::<Result<_, _>>()?,
-            batch_rows: cx.batch_rows.max(1) as u64,
-            linger: cx.linger,
-            start: None,
-            counters: cx.counters,
-        })
+        let columns = columns.collect::<Result<_, _>>()?;
+        let events = Events { block: 1, count: options.message_count, rate: options.event_rate };
+        let numbers = Numbers::new(&cx, events, options.start_time_nanos)?;
+        let event_time = match (options.event_time_interval_nanos, options.event_rate) {
+            (Some(interval), _) => EventTime::Steps { step: interval as f64 },
+            (None, Some(rate)) => EventTime::Steps { step: 1e9 / rate },
+            (None, None) => {
+                let present = if options.start_time_nanos.is_none() { clock_nanos() } else { i64::MIN };
+                EventTime::Clock { from: numbers.start.max(present), begun: None }
+            }
+        };
+        Ok(Impulse { numbers, event_time, columns })
     }
 
-    /// How many of this task's events are due, that long after the start.
-    fn due(&self, rate: f64, elapsed: Duration) -> u64 {
-        let newest = (elapsed.as_secs_f64() * rate) as u64;
-        if newest < self.task { 0 } else { (newest - self.task) / self.tasks + 1 }
-    }
-
-    /// When this task's event is due, after the start.
-    fn due_at(&self, event: u64, rate: f64) -> Duration {
-        let number = self.task as f64 + event as f64 * self.tasks as f64;
-        Duration::try_from_secs_f64(number / rate).map_or(FAR, |after| after.min(FAR))
-    }
-
-    /// How many events to make now, or until when after the start to wait.
-    fn plan(&self, rate: f64, elapsed: Duration) -> Result<u64, Duration> {
-        let waiting = self.due(rate, elapsed).saturating_sub(self.made);
-        let whole = self.batch_rows.min(self.count - self.made);
-        self.counters.lag.store(waiting, Relaxed);
-        let oldest = self.due_at(self.made, rate);
-        if waiting == 0 {
-            return Err(oldest);
+    /// The events of these numbers.
+    fn make(&mut self, numbers: Vec<u64>) -> Batch {
+        let rows = numbers.len();
+        let numbers = ScalarBuffer::from(numbers);
+        if let EventTime::Clock { from, begun } = &mut self.event_time {
+            let passed = begun.get_or_insert_with(Instant::now).elapsed().as_nanos() as i64;
+            self.numbers.start = from.saturating_add(passed);
         }
-        let deadline = oldest + self.linger;
-        if waiting >= whole
-            || self.made == 0
-            || deadline <= elapsed
-            || deadline < self.due_at(self.made + waiting, rate)
-        {
-            return Ok(waiting.min(whole));
-        }
-        Err(deadline.min(self.due_at(self.made + whole - 1, rate)))
-    }
-
-    /// The next `rows` events.
-    fn make(&mut self, rows: u64) -> Batch {
-        let events = self.made..self.made + rows;
-        self.made += rows;
-        let (task, tasks) = (self.task, self.tasks);
-        let numbers = events.map(move |event| task.wrapping_add(event.wrapping_mul(tasks)));
+        let tasks = self.numbers.first_tasks();
         let columns = self.columns.iter().map(|column| -> ArrayRef {
             match column {
-                Column::Counter => Arc::new(UInt64Array::from_iter_values(numbers.clone())),
-                Column::SubtaskIndex => Arc::new(UInt64Array::from_value(task, rows as usize)),
-                Column::EventTime => Arc::new(TimestampNanosecondArray::from_iter_values(self.times(numbers.clone()))),
+                Column::Counter => Arc::new(UInt64Array::new(numbers.clone(), None)),
+                Column::SubtaskIndex => {
+                    Arc::new(UInt64Array::from_iter_values(numbers.iter().map(|number| number % tasks)))
+                }
+                Column::EventTime => Arc::new(self.times(&numbers)),
             }
         });
-        Batch::new(columns.collect(), rows as usize)
+        Batch::new(columns.collect(), rows)
     }
 
-    fn times(&self, numbers: impl Iterator<Item = u64>) -> Vec<i64> {
+    fn times(&self, numbers: &[u64]) -> TimestampNanosecondArray {
+        let start = self.numbers.start;
         match self.event_time {
             // Whole steps are added as whole numbers: doubles are exact to 104 days of nanoseconds only.
-            EventTime::Steps { start, step } if step.fract() == 0.0 => {
-                numbers.map(|number| start.saturating_add_unsigned(number.saturating_mul(step as u64))).collect()
+            EventTime::Steps { step } if step.fract() == 0.0 => {
+                let time = |number: &u64| start.saturating_add_unsigned(number.saturating_mul(step as u64));
+                TimestampNanosecondArray::from_iter_values(numbers.iter().map(time))
             }
-            EventTime::Steps { start, step } => {
-                numbers.map(|number| start.saturating_add((number as f64 * step) as i64)).collect()
+            EventTime::Steps { step } => {
+                let time = |number: &u64| start.saturating_add((*number as f64 * step) as i64);
+                TimestampNanosecondArray::from_iter_values(numbers.iter().map(time))
             }
-            EventTime::Clock { start } => {
-                let now = start.saturating_add(self.start.map_or(0, |start| start.elapsed().as_nanos() as i64));
-                numbers.map(|_| now).collect()
-            }
+            EventTime::Clock { .. } => TimestampNanosecondArray::from_value(start, numbers.len()),
         }
     }
-}
-
-fn now_nanos() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 
 impl Source for Impulse {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, TaskError>> {
         Box::pin(async move {
-            let start = *self.start.get_or_insert_with(Instant::now);
-            loop {
-                if self.made == self.count {
-                    return Ok(SourceEvent::End);
-                }
-                let rows = match self.rate.map(|rate| self.plan(rate, start.elapsed())) {
-                    None => self.batch_rows.min(self.count - self.made),
-                    Some(Ok(rows)) => rows,
-                    Some(Err(until)) => {
-                        tokio::time::sleep_until(start + until).await;
-                        continue;
-                    }
-                };
-                return Ok(SourceEvent::Rows { partition: 0, batch: self.make(rows) });
-            }
+            Ok(match self.numbers.next().await {
+                Some(numbers) => SourceEvent::Rows { partition: 0, batch: self.make(numbers) },
+                None => SourceEvent::End,
+            })
         })
+    }
+
+    fn position(&self) -> Option<serde_json::Value> {
+        Some(self.numbers.position())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use arrow::array::AsArray;
     use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
     use schema::{Field, Schema};
+    use serde_json::Value;
 
     use super::*;
 
-    fn source(options: ImpulseSource, columns: &[&str], (task, parallelism): (usize, usize)) -> Impulse {
+    fn restored(
+        options: ImpulseSource,
+        columns: &[&str],
+        (task, parallelism): (usize, usize),
+        restored: Option<Vec<Value>>,
+    ) -> Impulse {
         let fields = columns.iter().map(|name| match *name {
             EVENT_TIME => Field::new("dt", ScalarType::TIMESTAMP_NS, false),
             name => Field::new(name, ScalarType::UInt64, false),
@@ -220,8 +168,13 @@ mod tests {
             batch_rows: 4,
             linger: Duration::from_millis(100),
             counters: Arc::default(),
+            restored,
         };
         Impulse::new(cx).unwrap()
+    }
+
+    fn source(options: ImpulseSource, columns: &[&str], place: (usize, usize)) -> Impulse {
+        restored(options, columns, place, None)
     }
 
     fn options() -> ImpulseSource {
@@ -243,6 +196,10 @@ mod tests {
 
     fn numbers(batch: &Batch, column: usize) -> Vec<u64> {
         batch.columns[column].as_primitive::<UInt64Type>().values().to_vec()
+    }
+
+    fn times(batch: &Batch, column: usize) -> Vec<i64> {
+        batch.columns[column].as_primitive::<TimestampNanosecondType>().values().to_vec()
     }
 
     #[tokio::test]
@@ -269,8 +226,7 @@ mod tests {
             ImpulseSource { message_count: Some(5), event_time_interval_nanos: Some(1_000_000_000), ..options() };
         let mut source = source(options, &[EVENT_TIME], (1, 2));
         let batch = next(&mut source).await.unwrap();
-        let times = batch.columns[0].as_primitive::<TimestampNanosecondType>().values().to_vec();
-        assert_eq!(times, [1_000_001_000, 3_000_001_000]);
+        assert_eq!(times(&batch, 0), [1_000_001_000, 3_000_001_000]);
         assert!(next(&mut source).await.is_none());
     }
 
@@ -281,40 +237,67 @@ mod tests {
         assert_eq!((batch.rows, batch.columns.len()), (3, 0));
     }
 
-    #[test]
-    fn the_first_event_does_not_wait_and_others_gather() {
-        let millis = Duration::from_millis;
-        let mut source = source(ImpulseSource { event_rate: Some(25.0), ..options() }, &["counter"], (0, 1));
-        assert_eq!(source.plan(25.0, millis(0)), Ok(1));
-        source.made = 1;
-        assert_eq!(source.plan(25.0, millis(10)), Err(millis(40)), "none is due");
-        assert_eq!(source.plan(25.0, millis(41)), Err(millis(140)), "the first has waited long enough then");
-        assert_eq!(source.plan(25.0, millis(140)), Ok(3));
-        source.made = 4;
-        assert_eq!(source.plan(25.0, millis(1_140)), Ok(4), "whole batches make up for a pause");
-        assert_eq!(source.counters.lag.load(Relaxed), 25);
-        assert_eq!(source.plan(1_000.0, millis(5)), Err(millis(7)), "the batch is full then");
-    }
-
-    #[test]
-    fn a_rare_event_is_not_held_for_company_nor_the_last_one() {
-        let options = ImpulseSource { message_count: Some(3), ..options() };
-        let mut source = source(options, &["counter"], (0, 1));
-        source.made = 1;
-        assert_eq!(source.plan(1.0, Duration::from_millis(1_001)), Ok(1));
-        source.made = 2;
-        assert_eq!(source.plan(1_000.0, Duration::from_millis(2)), Ok(1));
+    #[tokio::test]
+    async fn the_rest_comes_at_any_parallelism_with_the_same_values() {
+        const COLUMNS: &[&str] = &["counter", "subtask_index", EVENT_TIME];
+        let options = || ImpulseSource {
+            message_count: Some(23),
+            event_time_interval_nanos: Some(5),
+            start_time_nanos: None,
+            ..options()
+        };
+        for before in 0..3 {
+            // The tasks stand apart: the second has made one batch more.
+            let mut seen = Vec::new();
+            let mut positions = Vec::new();
+            let mut start = 0;
+            for task in 0..2 {
+                let mut source = source(options(), COLUMNS, (task, 2));
+                // What the clock said is another time in each task; here it is to be comparable.
+                start = if task == 0 { source.numbers.start } else { start };
+                source.numbers.start = start;
+                for _ in 0..before + task {
+                    seen.extend(next(&mut source).await);
+                }
+                positions.push(source.position().unwrap());
+            }
+            for parallelism in 1..4 {
+                let mut batches: Vec<Batch> = seen.clone();
+                for task in 0..parallelism {
+                    let mut source = restored(options(), COLUMNS, (task, parallelism), Some(positions.clone()));
+                    while let Some(batch) = next(&mut source).await {
+                        batches.push(batch);
+                    }
+                }
+                let mut rows: Vec<(u64, u64, i64)> = Vec::new();
+                for batch in &batches {
+                    let (counters, indexes) = (numbers(batch, 0), numbers(batch, 1));
+                    let each = counters.into_iter().zip(indexes).zip(times(batch, 2));
+                    rows.extend(each.map(|((counter, index), time)| (counter, index, time)));
+                }
+                rows.sort_unstable();
+                let expected: Vec<_> = (0..23_u64).map(|n| (n, n % 2, start + n as i64 * 5)).collect();
+                assert_eq!(rows, expected, "{before} batches, then {parallelism} tasks");
+            }
+        }
     }
 
     #[tokio::test]
-    async fn events_with_a_rate_come() {
-        let options = ImpulseSource { event_rate: Some(1e6), message_count: Some(100), ..options() };
-        let mut source = source(options, &["counter"], (1, 2));
-        let mut seen = Vec::new();
-        while let Some(batch) = next(&mut source).await {
-            seen.extend(numbers(&batch, 0));
+    async fn the_clock_does_not_go_back() {
+        let mut first = source(options(), &[EVENT_TIME], (0, 1));
+        let mut last = 0;
+        for _ in 0..3 {
+            let time = times(&next(&mut first).await.unwrap(), 0)[0];
+            assert!(time >= last.max(1_000));
+            last = time;
         }
-        assert_eq!(seen, (0..50).map(|event| event * 2 + 1).collect::<Vec<_>>());
+        let position = first.position().unwrap();
+        let mut again = restored(options(), &[EVENT_TIME], (0, 1), Some(vec![position.clone()]));
+        assert!(times(&next(&mut again).await.unwrap(), 0)[0] >= last);
+        // Without a start, the present.
+        let options = ImpulseSource { start_time_nanos: None, ..options() };
+        let mut present = restored(options, &[EVENT_TIME], (0, 1), Some(vec![position]));
+        assert!(times(&next(&mut present).await.unwrap(), 0)[0] > 1_700_000_000_000_000_000);
     }
 
     #[test]
@@ -329,6 +312,7 @@ mod tests {
             batch_rows: 1,
             linger: Duration::ZERO,
             counters: Arc::default(),
+            restored: None,
         };
         let error = Impulse::new(cx(serde_json::to_value(options()).unwrap())).err().unwrap();
         assert_eq!(error.message, "connector \"impulse\" has no column \"count\" of type BIGINT UNSIGNED");

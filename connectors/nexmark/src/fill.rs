@@ -124,9 +124,8 @@ impl Columns {
     }
 
     /// One row for each event.
-    pub(crate) fn make(&mut self, numbers: impl Iterator<Item = u64>) -> Result<Batch, String> {
-        self.numbers.clear();
-        self.numbers.extend(numbers);
+    pub(crate) fn make(&mut self, numbers: Vec<u64>) -> Result<Batch, String> {
+        self.numbers = numbers;
         self.rows.iter_mut().for_each(Vec::clear);
         if self.columns.iter().any(|column| matches!(column, Column::Events { .. })) {
             for (row, n) in self.numbers.iter().enumerate() {

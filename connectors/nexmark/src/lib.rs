@@ -6,7 +6,8 @@
 //!
 //! Each value is a pure function of the event's number and of the member ([`event`]), so members that a query does
 //! not read cost nothing, and every task can make its share of the same stream: events are dealt out to the tasks in
-//! blocks of 50. With the option `start_time` two runs give the same events at any parallelism.
+//! blocks of 50. With the option `start_time` two runs give the same events at any parallelism. When events come, and
+//! who goes on with them after a restore, is [`worker_lib::pace`]'s.
 //!
 //! Not here: late or disordered events, and rates that vary: event `n` is at `start + n / event_rate`.
 
@@ -15,14 +16,11 @@
 mod event;
 mod fill;
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
 use connectors_options::nexmark::NexmarkSource;
 use futures::future::BoxFuture;
 use worker_lib::TaskError;
-use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceCounters, SourceEvent};
+use worker_lib::connector::{ConnectorDef, Source, SourceContext, SourceEvent};
+use worker_lib::pace::{Events, Numbers};
 
 use event::{BLOCK, Times};
 use fill::Columns;
@@ -34,115 +32,54 @@ fn new(cx: SourceContext) -> Result<Box<dyn Source>, TaskError> {
 }
 
 struct Nexmark {
-    task: u64,
-    tasks: u64,
-    /// Events of this task, made and in all.
-    made: u64,
-    count: u64,
-    rate: f64,
-    paced: bool,
-    batch_rows: u64,
-    linger: Duration,
+    numbers: Numbers,
     columns: Columns,
-    /// When the first event was asked for.
-    begun: Option<Instant>,
-    counters: Arc<SourceCounters>,
 }
 
 impl Nexmark {
     fn new(cx: SourceContext) -> Result<Self, TaskError> {
-        let options: NexmarkSource = serde_json::from_value(cx.options)
+        let options: NexmarkSource = serde_json::from_value(cx.options.clone())
             .map_err(|error| TaskError::fatal(format!("cannot read the options of table \"{}\": {error}", cx.table)))?;
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64);
-        let times = Times::new(options.start_time_nanos.unwrap_or_else(now), options.event_rate);
-        let columns = Columns::new(&cx.schema, &cx.metadata, times)
+        let rate = options.paced.then_some(options.event_rate);
+        let numbers =
+            Numbers::new(&cx, Events { block: BLOCK, count: options.events, rate }, options.start_time_nanos)?;
+        let columns = Columns::new(&cx.schema, &cx.metadata, Times::new(numbers.start, options.event_rate))
             .map_err(|reason| TaskError::fatal(format!("table \"{}\": {reason}", cx.table)))?;
-        let (task, tasks) = (cx.task as u64, cx.parallelism.max(1) as u64);
-        Ok(Nexmark {
-            task,
-            tasks,
-            made: 0,
-            count: options.events.map_or(u64::MAX, |events| share(events, task, tasks)),
-            rate: options.event_rate,
-            paced: options.paced,
-            batch_rows: cx.batch_rows.max(1) as u64,
-            linger: cx.linger,
-            columns,
-            begun: None,
-            counters: cx.counters,
-        })
+        Ok(Nexmark { numbers, columns })
     }
-
-    /// How long after the start this task's event `n` is due.
-    fn due(&self, n: u64) -> Duration {
-        Duration::try_from_secs_f64(number(n, self.task, self.tasks) as f64 / self.rate).unwrap_or(Duration::MAX)
-    }
-
-    /// How many of this task's events are due, that long after the start.
-    fn due_by(&self, elapsed: Duration) -> u64 {
-        let all = (elapsed.as_secs_f64() * self.rate) as u64 + 1;
-        share(all, self.task, self.tasks)
-    }
-
-    /// How many events to make now, once that many may be made.
-    async fn wait(&mut self) -> u64 {
-        let wanted = self.batch_rows.min(self.count - self.made);
-        if !self.paced {
-            return wanted;
-        }
-        let begun = *self.begun.get_or_insert_with(Instant::now);
-        let full = self.due(self.made + wanted - 1);
-        let ready = full.min(self.due(self.made).saturating_add(self.linger));
-        if let Some(wait) = ready.checked_sub(begun.elapsed()) {
-            tokio::time::sleep(wait).await;
-        }
-        let due = self.due_by(begun.elapsed()).min(self.count).saturating_sub(self.made);
-        self.counters.lag.store(due.saturating_sub(wanted), Relaxed);
-        due.clamp(1, wanted)
-    }
-}
-
-/// The number of a task's event `n`.
-fn number(n: u64, task: u64, tasks: u64) -> u64 {
-    (n / BLOCK * tasks + task) * BLOCK + n % BLOCK
-}
-
-/// How many of the first `events` events are this task's.
-fn share(events: u64, task: u64, tasks: u64) -> u64 {
-    let round = BLOCK * tasks;
-    events / round * BLOCK + (events % round).saturating_sub(task * BLOCK).min(BLOCK)
 }
 
 impl Source for Nexmark {
     fn next(&mut self) -> BoxFuture<'_, Result<SourceEvent, TaskError>> {
         Box::pin(async move {
-            if self.made >= self.count {
-                return Ok(SourceEvent::End);
-            }
-            let rows = self.wait().await;
-            let first = self.made;
-            self.made += rows;
-            let numbers = (first..first + rows).map(|n| number(n, self.task, self.tasks));
+            let Some(numbers) = self.numbers.next().await else { return Ok(SourceEvent::End) };
             let batch = self.columns.make(numbers).map_err(TaskError::fatal)?;
             Ok(SourceEvent::Rows { partition: 0, batch })
         })
+    }
+
+    fn position(&self) -> Option<serde_json::Value> {
+        Some(self.numbers.position())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     use arrow::array::{Array, AsArray, RecordBatch};
     use arrow::compute::concat_batches;
     use arrow::datatypes::{Int64Type, TimestampNanosecondType};
     use schema::{EVENT_TIME, Field, ScalarType, Schema};
+    use serde_json::Value;
 
     use super::*;
 
     const START: i64 = 1_700_000_000_000_000_000;
 
-    fn source(schema: &Schema, events: u64, task: usize, parallelism: usize) -> Nexmark {
+    fn restored(schema: &Schema, events: u64, place: (usize, usize), restored: Option<Vec<Value>>) -> Nexmark {
         let options =
             NexmarkSource { event_rate: 1_000.0, events: Some(events), start_time_nanos: Some(START), paced: false };
         let metadata = |field: &Field| (field.name == EVENT_TIME).then(|| EVENT_TIME.to_owned());
@@ -151,13 +88,18 @@ mod tests {
             options: serde_json::to_value(options).unwrap(),
             metadata: schema.fields.iter().map(metadata).collect(),
             schema: schema.clone(),
-            task,
-            parallelism,
+            task: place.0,
+            parallelism: place.1,
             batch_rows: 37,
             linger: Duration::from_millis(100),
             counters: Arc::default(),
+            restored,
         })
         .unwrap()
+    }
+
+    fn source(schema: &Schema, events: u64, task: usize, parallelism: usize) -> Nexmark {
+        restored(schema, events, (task, parallelism), None)
     }
 
     async fn all(schema: &Schema, events: u64, task: usize, parallelism: usize) -> RecordBatch {
@@ -260,11 +202,36 @@ mod tests {
         }
     }
 
-    #[test]
-    fn shares_add_up() {
-        for events in [0, 1, 49, 50, 51, 149, 150, 151, 1_000] {
-            for tasks in 1..5 {
-                assert_eq!((0..tasks).map(|task| share(events, task, tasks)).sum::<u64>(), events);
+    #[tokio::test]
+    async fn the_rest_comes_at_any_parallelism() {
+        let schema = Schema::new(vec![Field::new(EVENT_TIME, ScalarType::TIMESTAMP_NS, false)]);
+        let times = |source: &SourceEvent| -> Option<Vec<i64>> {
+            let SourceEvent::Rows { batch, .. } = source else { return None };
+            Some(batch.columns[0].as_primitive::<TimestampNanosecondType>().values().to_vec())
+        };
+        for before in 0..8 {
+            let (mut seen, mut positions) = (Vec::new(), Vec::new());
+            for task in 0..2 {
+                let mut source = source(&schema, 421, task, 2);
+                for _ in 0..before {
+                    seen.extend(times(&source.next().await.unwrap()).into_iter().flatten());
+                }
+                positions.push(source.position().unwrap());
+            }
+            for parallelism in 1..4 {
+                let mut all = seen.clone();
+                for task in 0..parallelism {
+                    let mut source = restored(&schema, 421, (task, parallelism), Some(positions.clone()));
+                    let mut last = 0;
+                    while let Some(times) = times(&source.next().await.unwrap()) {
+                        assert!(times.is_sorted() && times[0] > last, "event time went back");
+                        last = times[times.len() - 1];
+                        all.extend(times);
+                    }
+                }
+                all.sort_unstable();
+                let expected: Vec<i64> = (0..421).map(|n| START + n * 1_000_000).collect();
+                assert_eq!(all, expected, "{before} batches, then {parallelism} tasks");
             }
         }
     }

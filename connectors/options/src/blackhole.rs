@@ -18,8 +18,13 @@ impl Connector for Blackhole {
     }
 
     fn sink(&self, options: &mut Options, _schema: &Schema) -> Option<Result<Validated, OptionError>> {
-        // A sink that is swapped for this one may keep its format.
-        options.take("format");
+        // A sink that is swapped for this one may keep its format, with all that belongs to it.
+        for key in ["format", "bad_data", "framing"] {
+            options.take(key);
+        }
+        for prefix in ["framing.", "json.", "csv.", "parquet.", "avro.", "protobuf."] {
+            options.take_all(prefix);
+        }
         Some(Validated::new(&BlackholeSink {}, None))
     }
 }

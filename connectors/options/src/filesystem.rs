@@ -111,8 +111,18 @@ pub(crate) fn take_path(options: &mut Options) -> Result<String, OptionError> {
     Ok(plain.to_owned())
 }
 
+/// `storage.*` are the credentials and endpoints of object stores.
+pub(crate) fn refuse_storage(options: &Options) -> Result<(), OptionError> {
+    match options.unknown().find(|key| key.starts_with("storage.")) {
+        Some(key) => Err(OptionError::new(key, format!("option \"{key}\" is not supported yet"))
+            .with_hint("it is for object stores, of which there are none yet: leave it out")),
+        None => Ok(()),
+    }
+}
+
 fn source(options: &mut Options, schema: &Schema) -> Result<FilesystemSource, OptionError> {
     let path = take_path(options)?;
+    refuse_storage(options)?;
     let key = "source.regex_pattern";
     let pattern = options.take(key);
     if let Some(pattern) = &pattern {
@@ -145,9 +155,17 @@ pub(crate) fn take_text_compression(options: &mut Options) -> Result<Compression
 
 fn sink(options: &mut Options, schema: &Schema) -> Result<FilesystemSink, OptionError> {
     let path = take_path(options)?;
-    for key in ["partitioning.time_pattern", "rolling_policy.watermark_expiration"] {
+    refuse_storage(options)?;
+    let not_yet = [
+        (
+            "partitioning.time_pattern",
+            "compute a column, such as date_trunc('hour', row_time()), for partitioning.fields",
+        ),
+        ("rolling_policy.watermark_expiration", "set rolling_policy.interval or rolling_policy.inactivity_interval"),
+    ];
+    for (key, instead) in not_yet {
         if options.take(key).is_some() {
-            return Err(OptionError::new(key, format!("option \"{key}\" is not supported yet")));
+            return Err(OptionError::new(key, format!("option \"{key}\" is not supported yet")).with_hint(instead));
         }
     }
     if options.take_parsed("shuffle_by_partition.enabled", "true or false")? == Some(true) {
@@ -155,9 +173,10 @@ fn sink(options: &mut Options, schema: &Schema) -> Result<FilesystemSink, Option
         return Err(OptionError::new(key, format!("option \"{key}\" is not supported yet")));
     }
     // These concern uploads to object stores, and which of two implementations writes.
-    for key in ["multipart.target_part_size", "multipart.max_parts", "multipart.minimum_multipart_size"] {
-        options.take_parsed::<u64>(key, "a whole number")?;
+    for key in ["multipart.target_part_size", "multipart.minimum_multipart_size"] {
+        options.take_bytes(key)?;
     }
+    options.take_parsed::<u64>("multipart.max_parts", "a whole number")?;
     options.take_choice("sink.version", &[("v1", ()), ("v2", ())])?;
     let format = take_writing(options, schema, Carrier::Files, None)?;
     Ok(FilesystemSink {
@@ -178,7 +197,7 @@ fn take_rolling(options: &mut Options) -> Result<Rolling, OptionError> {
     };
     let interval_micros = micros("rolling_policy.interval")?;
     let inactivity_micros = micros("rolling_policy.inactivity_interval")?;
-    let file_bytes = options.take_parsed("rolling_policy.file_size", "a whole number of bytes")?;
+    let file_bytes = options.take_bytes("rolling_policy.file_size")?;
     let rolling = Rolling { file_bytes, interval_micros, inactivity_micros };
     // Without any rule a job that never ends would never show a file.
     Ok(if rolling == Rolling::default() { Rolling { interval_micros: Some(30_000_000), ..rolling } } else { rolling })
@@ -186,19 +205,19 @@ fn take_rolling(options: &mut Options) -> Result<Rolling, OptionError> {
 
 fn take_partition_by(options: &mut Options, schema: &Schema) -> Result<Vec<String>, OptionError> {
     let key = "partitioning.fields";
-    let Some(text) = options.take(key) else { return Ok(Vec::new()) };
-    let names: Vec<String> =
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    for name in &names {
-        let Some(index) = schema.index_of(name) else {
+    let mut columns = Vec::new();
+    for name in options.take_list(key).unwrap_or_default() {
+        let Some(index) = schema.find(&name) else {
             return Err(OptionError::new(key, format!("column \"{name}\" in option \"{key}\" does not exist")));
         };
-        if matches!(schema.fields[index].ty, ScalarType::List(_) | ScalarType::Struct(_) | ScalarType::Map { .. }) {
-            let ty = &schema.fields[index].ty;
+        let field = &schema.fields[index];
+        if matches!(field.ty, ScalarType::List(_) | ScalarType::Struct(_) | ScalarType::Map { .. }) {
+            let ty = &field.ty;
             return Err(OptionError::new(key, format!("column \"{name}\" of type {ty} cannot name directories")));
         }
+        columns.push(field.name.clone());
     }
-    Ok(names)
+    Ok(columns)
 }
 
 fn take_naming(options: &mut Options) -> Result<Naming, OptionError> {

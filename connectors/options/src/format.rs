@@ -4,7 +4,7 @@ use formats::{
     BadData, CsvOptions, DecimalEncoding, Decoder, Encoder, Format, JsonOptions, ParquetCompression, ParquetOptions,
     Reading, TimestampFormat,
 };
-use schema::Schema;
+use schema::{Field, ScalarType, Schema};
 
 use crate::options::{OptionError, Options};
 
@@ -25,6 +25,10 @@ const FORMATS: &[(&str, &str)] = &[
     ("raw_bytes", "raw_bytes"),
 ];
 
+/// A plain `parquet.row_group_size` up to this is a number of rows, as it is the most that the writer puts into a row
+/// group by itself; a larger one is bytes, as nobody wants row groups of fewer bytes.
+const MOST_ROW_GROUP_ROWS: u64 = 1024 * 1024;
+
 /// Formats that users know from elsewhere.
 const NOT_YET: &[&str] = &["avro", "debezium_json", "protobuf"];
 
@@ -39,11 +43,15 @@ pub fn take_reading(
     default: Option<Format>,
 ) -> Result<Reading, OptionError> {
     let format = take_format(options, schema, carrier, default)?;
+    let lines = !matches!(format, Format::Parquet(_));
     let bad_data = options.take_choice("bad_data", &[("fail", BadData::Fail), ("drop", BadData::Drop)])?;
-    options.take_choice("framing", &[("newline", ())])?;
-    let max_line_bytes = options.take_parsed("framing.newline.max_length", "a whole number of bytes")?;
+    if bad_data == Some(BadData::Drop) && !lines {
+        options.without_effect("bad_data", "on Parquet: a file that cannot be read fails the job");
+    }
+    let longest = take_framing(options, lines)?;
+    let max_line_bytes = longest.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let reading = Reading { format, bad_data: bad_data.unwrap_or_default(), max_line_bytes };
-    if !matches!(reading.format, Format::Parquet(_)) {
+    if lines {
         Decoder::new(&reading, schema).map_err(|reason| OptionError::new("format", reason))?;
     }
     Ok(reading)
@@ -60,12 +68,30 @@ pub fn take_writing(
     default: Option<Format>,
 ) -> Result<Format, OptionError> {
     let format = take_format(options, schema, carrier, default)?;
-    options.take_choice("framing", &[("newline", ())])?;
-    options.take_choice("bad_data", &[("fail", ()), ("drop", ())])?;
-    if !matches!(format, Format::Parquet(_)) {
+    let lines = !matches!(format, Format::Parquet(_));
+    if take_framing(options, lines)?.is_some() && lines {
+        options.without_effect("framing.newline.max_length", "on a sink");
+    }
+    if options.take_choice("bad_data", &[("fail", ()), ("drop", ())])?.is_some() {
+        options.without_effect("bad_data", "on a sink");
+    }
+    if lines {
         Encoder::new(&format, schema).map_err(|reason| OptionError::new("format", reason))?;
     }
     Ok(format)
+}
+
+/// Takes `framing` and its options: the most bytes of a line.
+fn take_framing(options: &mut Options, lines: bool) -> Result<Option<u64>, OptionError> {
+    let key = "framing.newline.max_length";
+    let framing = options.take_choice("framing", &[("newline", ())])?;
+    let longest = options.take_bytes(key)?;
+    for (key, given) in [("framing", framing.is_some()), (key, longest.is_some())] {
+        if given && !lines {
+            options.without_effect(key, "on Parquet, which has no lines");
+        }
+    }
+    Ok(longest)
 }
 
 fn take_format(
@@ -84,7 +110,7 @@ fn take_format(
     }
     let mut only = Options::new([("format".to_owned(), word)]);
     match only.take_choice("format", FORMATS)? {
-        Some("json") => Ok(Format::Json(take_json(options)?)),
+        Some("json") => Ok(Format::Json(take_json(options, schema)?)),
         Some("csv") => Ok(Format::Csv(take_csv(options, schema)?)),
         Some("raw_string") => Ok(Format::RawString),
         Some("raw_bytes") => Ok(Format::RawBytes),
@@ -93,7 +119,7 @@ fn take_format(
     }
 }
 
-fn take_json(options: &mut Options) -> Result<JsonOptions, OptionError> {
+fn take_json(options: &mut Options, schema: &Schema) -> Result<JsonOptions, OptionError> {
     if options.take_parsed("json.confluent_schema_registry", "true or false")? == Some(true) {
         let key = "json.confluent_schema_registry";
         return Err(OptionError::new(key, "schema registries are not supported yet"));
@@ -111,7 +137,23 @@ fn take_json(options: &mut Options) -> Result<JsonOptions, OptionError> {
         decimal_encoding: decimal_encoding.unwrap_or_default(),
         unstructured: options.take_parsed("json.unstructured", "true or false")?.unwrap_or(false),
         include_schema: options.take_parsed("json.include_schema", "true or false")?.unwrap_or(false),
+        exact_keys: case_matters(&schema.fields),
     })
+}
+
+/// Whether two columns, or two members of one struct, have names that differ in case alone.
+fn case_matters(fields: &[Field]) -> bool {
+    fn inside(ty: &ScalarType) -> bool {
+        match ty {
+            ScalarType::List(item) => inside(item),
+            ScalarType::Struct(members) => case_matters(members),
+            ScalarType::Map { value, .. } => inside(value),
+            _ => false,
+        }
+    }
+    let mut names: Vec<String> = fields.iter().map(|field| field.name.to_ascii_lowercase()).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1]) || fields.iter().any(|field| inside(&field.ty))
 }
 
 fn take_csv(options: &mut Options, schema: &Schema) -> Result<CsvOptions, OptionError> {
@@ -153,10 +195,23 @@ fn take_parquet(options: &mut Options) -> Result<ParquetOptions, OptionError> {
             ("uncompressed", ParquetCompression::Uncompressed),
         ],
     )?;
-    let key = "parquet.row_group_size";
-    let row_group_rows: Option<usize> = options.take_parsed(key, "a whole number of rows")?;
-    if row_group_rows == Some(0) {
-        return Err(OptionError::new(key, format!("option \"{key}\" must be above 0")));
-    }
-    Ok(ParquetOptions { compression: compression.unwrap_or_default(), row_group_rows })
+    let mut size = |key: &str| {
+        let plain = options.get(key).is_some_and(|text| text.trim().parse::<u64>().is_ok());
+        match options.take_bytes(key)? {
+            Some(0) => Err(OptionError::new(key, format!("option \"{key}\" must be above 0"))),
+            size => Ok((size, plain)),
+        }
+    };
+    let (row_group_size, plain) = size("parquet.row_group_size")?;
+    let (row_group_bytes, _) = size("parquet.row_group_bytes")?;
+    let (rows, bytes) = match row_group_size {
+        Some(rows) if plain && rows <= MOST_ROW_GROUP_ROWS => (Some(rows), None),
+        bytes => (None, bytes),
+    };
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    Ok(ParquetOptions {
+        compression: compression.unwrap_or_default(),
+        row_group_rows: rows.map(count),
+        row_group_bytes: row_group_bytes.or(bytes).map(count),
+    })
 }

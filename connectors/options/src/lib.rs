@@ -53,7 +53,8 @@ pub trait Connector: Sync {
 pub struct Validated {
     /// The connector's own options struct, for its runtime.
     pub config: serde_json::Value,
-    /// Most tasks that may run at once; `None`: any number.
+    /// Most tasks of a sink that may run at once; `None`: any number. A source is read by as many tasks as there are:
+    /// those that find nothing end at once.
     pub max_parallelism: Option<usize>,
 }
 
@@ -130,19 +131,77 @@ mod tests {
                 ("path", "out"),
                 ("format", "parquet"),
                 ("parquet.compression", "snappy"),
+                ("parquet.row_group_size", "64MiB"),
                 ("rolling_policy.interval", "10s"),
-                ("partitioning.fields", "a"),
+                ("rolling_policy.file_size", "128 MB"),
+                ("multipart.target_part_size", "5MiB"),
+                ("partitioning.fields", "[A]"),
                 ("filename.strategy", "serial"),
             ],
         )
         .unwrap();
         let options: filesystem::FilesystemSink = serde_json::from_value(config).unwrap();
         assert_eq!(options.rolling.interval_micros, Some(10_000_000));
+        assert_eq!(options.rolling.file_bytes, Some(128_000_000));
+        let formats::Format::Parquet(parquet) = &options.format else { panic!("not Parquet") };
+        assert_eq!((parquet.row_group_rows, parquet.row_group_bytes), (None, Some(64 << 20)));
         assert_eq!(options.partition_by, ["a"]);
         assert_eq!(options.naming.strategy, filesystem::NamingStrategy::Serial);
         let config = source("nexmark", &[("event_rate", "100"), ("runtime", "2.5"), ("pacing", "none")]).unwrap();
         let options: nexmark::NexmarkSource = serde_json::from_value(config).unwrap();
         assert_eq!((options.events, options.paced), (Some(250), false));
+    }
+
+    #[test]
+    fn a_row_group_has_a_size_in_rows_or_bytes() {
+        let cases: [(&[(&str, &str)], _); 5] = [
+            (&[("parquet.row_group_size", "50000")], (Some(50_000), None)),
+            (&[("parquet.row_group_size", "134217728")], (None, Some(134_217_728))),
+            (&[("parquet.row_group_size", "1kB")], (None, Some(1000))),
+            (&[("parquet.row_group_bytes", "5000")], (None, Some(5000))),
+            (&[("parquet.row_group_size", "10"), ("parquet.row_group_bytes", "1MB")], (Some(10), Some(1_000_000))),
+        ];
+        for (given, expected) in cases {
+            let config = sink("single_file", &[&[("path", "x"), ("format", "parquet")][..], given].concat()).unwrap();
+            let options: filesystem::FilesystemSink = serde_json::from_value(config).unwrap();
+            let formats::Format::Parquet(parquet) = options.format else { panic!("not Parquet") };
+            assert_eq!((parquet.row_group_rows, parquet.row_group_bytes), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_noted() {
+        let schema = Schema::new(vec![Field::new("a", ScalarType::Int64, true)]);
+        let noted = |is_source: bool, given: &[(&str, &str)]| {
+            let given = [given, &[("path", "x")][..]].concat();
+            let mut options = Options::new(given.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
+            let connector = find("single_file").unwrap();
+            let validated =
+                if is_source { connector.source(&mut options, &schema) } else { connector.sink(&mut options, &schema) };
+            validated.unwrap().unwrap();
+            options.warnings().iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(noted(true, &[("bad_data", "drop"), ("framing", "newline")]), Vec::<String>::new());
+        assert_eq!(
+            noted(true, &[("format", "parquet"), ("bad_data", "drop"), ("framing", "newline")]),
+            [
+                "option \"bad_data\" has no effect on Parquet: a file that cannot be read fails the job",
+                "option \"framing\" has no effect on Parquet, which has no lines",
+            ]
+        );
+        assert_eq!(
+            noted(false, &[("bad_data", "fail"), ("framing.newline.max_length", "1KiB")]),
+            [
+                "option \"framing.newline.max_length\" has no effect on a sink",
+                "option \"bad_data\" has no effect on a sink",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_blackhole_takes_the_format_of_the_sink_that_it_stands_for() {
+        sink("blackhole", &[("format", "json"), ("json.timestamp_format", "unix_millis"), ("framing", "newline")])
+            .unwrap();
     }
 
     #[test]
@@ -174,6 +233,18 @@ mod tests {
             (
                 sink("filesystem", &[("path", "x"), ("format", "json"), ("partitioning.time_pattern", "%Y")]),
                 "option \"partitioning.time_pattern\" is not supported yet",
+            ),
+            (
+                source("filesystem", &[("path", "x"), ("format", "json"), ("storage.aws_region", "us-east-1")]),
+                "option \"storage.aws_region\" is not supported yet",
+            ),
+            (
+                sink("filesystem", &[("path", "x"), ("format", "json"), ("rolling_policy.file_size", "much")]),
+                "option \"rolling_policy.file_size\" must be a size in bytes, not 'much'",
+            ),
+            (
+                sink("single_file", &[("path", "x"), ("format", "parquet"), ("parquet.row_group_size", "0")]),
+                "option \"parquet.row_group_size\" must be above 0",
             ),
             (source("impulse", &[("event_rate", "0")]), "option \"event_rate\" must be a number above 0, not '0'"),
             (source("nexmark", &[]), "option \"event_rate\" is required"),

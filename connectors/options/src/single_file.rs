@@ -4,7 +4,7 @@ use formats::{Format, JsonOptions};
 use schema::Schema;
 
 use crate::filesystem::{
-    Compression, FilesystemSink, FilesystemSource, Naming, Rolling, take_path, take_text_compression,
+    Compression, FilesystemSink, FilesystemSource, Naming, Rolling, refuse_storage, take_path, take_text_compression,
 };
 use crate::format::{Carrier, take_reading, take_writing};
 use crate::options::{OptionError, Options};
@@ -37,15 +37,15 @@ fn take_without_effect(options: &mut Options) -> Result<(), OptionError> {
 
 fn source(options: &mut Options, schema: &Schema) -> Result<Validated, OptionError> {
     let path = take_path(options)?;
+    refuse_storage(options)?;
     take_without_effect(options)?;
     let reading = take_reading(options, schema, Carrier::Files, Some(Format::Json(JsonOptions::default())))?;
-    // A Parquet file has parts that several tasks can read, lines have not.
-    let max_parallelism = if matches!(reading.format, Format::Parquet(_)) { None } else { Some(1) };
-    Validated::new(&FilesystemSource { path, pattern: None, compression: None, reading }, max_parallelism)
+    Validated::new(&FilesystemSource { path, pattern: None, compression: None, reading }, None)
 }
 
 fn sink(options: &mut Options, schema: &Schema) -> Result<Validated, OptionError> {
     let path = take_path(options)?;
+    refuse_storage(options)?;
     take_without_effect(options)?;
     let format = take_writing(options, schema, Carrier::Files, Some(Format::Json(JsonOptions::default())))?;
     let compression = match (take_text_compression(options)?, path.rsplit_once('.')) {

@@ -99,8 +99,9 @@ impl Sink for Stdout {
         Box::pin(self.write_buffer())
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
-        Box::pin(self.write_buffer())
+    /// What is printed cannot be held back: rows since the last checkpoint are printed again after a restart.
+    fn prepare(&mut self) -> BoxFuture<'_, Result<Option<serde_json::Value>, TaskError>> {
+        Box::pin(async move { self.write_buffer().await.map(|()| None) })
     }
 }
 
@@ -109,6 +110,7 @@ mod tests {
     use arrow::array::{ArrayRef, Int64Array};
     use formats::{Format, JsonOptions};
     use schema::{Field, ScalarType, Schema};
+    use worker_lib::connector::Attempt;
 
     use super::*;
 
@@ -144,6 +146,7 @@ mod tests {
             task: 0,
             parallelism: 1,
             counters: counters.clone(),
+            attempt: Attempt::default(),
         };
         let sink = Stdout::new(cx, Arc::new(Mutex::new(Pipe { lines: lines.clone(), most }))).unwrap();
         (sink, lines, counters)
@@ -162,7 +165,7 @@ mod tests {
         sink.flush().await.unwrap();
         assert_eq!(*lines.lock().unwrap(), b"{\"a\":1}\n");
         sink.write(batch(&[Some(2)])).await.unwrap();
-        sink.close().await.unwrap();
+        assert_eq!(sink.prepare().await.unwrap(), None);
         assert_eq!(*lines.lock().unwrap(), b"{\"a\":1}\n{\"a\":2}\n");
         assert_eq!(counters.bytes.load(Relaxed), 16);
     }
@@ -181,7 +184,7 @@ mod tests {
             sink.write(batch(&[Some(value)])).await.unwrap();
             sink.flush().await.unwrap();
         }
-        sink.close().await.unwrap();
+        sink.prepare().await.unwrap();
         assert!(counters.closed.load(Relaxed));
         assert_eq!(*lines.lock().unwrap(), b"{\"a\":0}\n");
     }

@@ -110,10 +110,17 @@ impl Attached {
         loop {
             match self.hear().await.expect("a stop before the end of the stream") {
                 FromController::Stop(stop) => return stop.mode(),
-                FromController::Start(_) => {}
+                FromController::Start(_) | FromController::Checkpoint(_) | FromController::Publish(_) => {}
             }
         }
     }
+}
+
+/// A job that keeps its checkpoints there.
+fn spec_in(directory: &tempfile::TempDir) -> JobSpec {
+    let mut spec = spec();
+    spec.checkpoints.url = directory.path().join("checkpoints").to_string_lossy().into_owned();
+    spec
 }
 
 struct Bench {
@@ -157,7 +164,7 @@ async fn reaches(job: &JobHandle, state: JobState) -> JobStatus {
 #[tokio::test]
 async fn a_job_runs_reports_and_finishes() {
     let Bench { controller, hands, directory } = bench(0).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, exit) = hands.worker(1).await;
     let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
     let Some(FromController::Start(start)) = attached.hear().await else { panic!("no start") };
@@ -184,8 +191,8 @@ async fn a_job_runs_reports_and_finishes() {
 
 #[tokio::test]
 async fn a_failed_task_fails_the_job_with_its_words() {
-    let Bench { controller, hands, directory: _directory } = bench(5).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(5).await;
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, exit) = hands.worker(1).await;
     let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
     attached.say(Message::Started(rpc::Started {})).await;
@@ -210,8 +217,8 @@ async fn a_failed_task_fails_the_job_with_its_words() {
 
 #[tokio::test]
 async fn an_older_generation_is_told_to_stop_and_not_heard() {
-    let Bench { controller, hands, directory: _directory } = bench(1).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(1).await;
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (first, _never_exits) = hands.worker(1).await;
     let mut zombie = Attached::new(&first, |_| {}).await.unwrap();
     zombie.say(Message::Started(rpc::Started {})).await;
@@ -245,8 +252,8 @@ async fn an_older_generation_is_told_to_stop_and_not_heard() {
 
 #[tokio::test]
 async fn a_stranger_is_told_to_stop_and_wrong_sources_fail_the_job() {
-    let Bench { controller, hands, directory: _directory } = bench(0).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(0).await;
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, exit) = hands.worker(1).await;
     let mut stranger = Attached::new(&worker, |register| register.worker_id = "stranger".into()).await.unwrap();
     assert_eq!(stranger.hears_stop().await, rpc::StopMode::StopImmediate);
@@ -266,8 +273,8 @@ async fn a_stranger_is_told_to_stop_and_wrong_sources_fail_the_job() {
 
 #[tokio::test]
 async fn unknown_jobs_and_other_protocols_are_refused() {
-    let Bench { controller, hands, directory: _directory } = bench(0).await;
-    let _job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(0).await;
+    let _job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, _exit) = hands.worker(1).await;
     let unknown = Attached::new(&worker, |register| register.job_id = "?".into()).await.err().unwrap();
     assert_eq!(unknown.code(), tonic::Code::NotFound);
@@ -277,8 +284,8 @@ async fn unknown_jobs_and_other_protocols_are_refused() {
 
 #[tokio::test]
 async fn a_stop_drains_the_worker_and_is_stored() {
-    let Bench { controller, hands, directory: _directory } = bench(0).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(0).await;
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, exit) = hands.worker(1).await;
     let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
     attached.say(Message::Started(rpc::Started {})).await;
@@ -295,8 +302,8 @@ async fn a_stop_drains_the_worker_and_is_stored() {
 
 #[tokio::test]
 async fn a_worker_that_will_not_go_is_killed() {
-    let Bench { controller, hands, directory: _directory } = bench(0).await;
-    let mut job = controller.submit(spec()).await.unwrap();
+    let Bench { controller, hands, directory } = bench(0).await;
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let (worker, _exit) = hands.worker(1).await;
     let attached = Attached::new(&worker, |_| {}).await.unwrap();
     attached.say(Message::Started(rpc::Started {})).await;
@@ -309,7 +316,7 @@ async fn a_worker_that_will_not_go_is_killed() {
 #[tokio::test]
 async fn a_second_controller_is_refused_and_a_later_one_ends_what_was_left() {
     let Bench { controller, hands, directory } = bench(0).await;
-    let job = controller.submit(spec()).await.unwrap();
+    let job = controller.submit(spec_in(&directory)).await.unwrap();
     let _worker = hands.worker(1).await;
     let refused = Controller::start(options(&directory, Policy::default(), None)).await.err().unwrap();
     assert!(matches!(refused, ControllerError::Lock(LockError::InUse { .. })), "{refused}");
@@ -323,7 +330,7 @@ async fn a_second_controller_is_refused_and_a_later_one_ends_what_was_left() {
 async fn a_binary_that_is_not_there_fails_the_job_through_the_real_scheduler() {
     let directory = tempfile::tempdir().unwrap();
     let controller = Controller::start(options(&directory, Policy::default(), None)).await.unwrap();
-    let mut job = controller.submit(spec()).await.unwrap();
+    let mut job = controller.submit(spec_in(&directory)).await.unwrap();
     let status = job.ended().await;
     assert_eq!(status.state, JobState::Failed);
     assert!(status.failure.unwrap().message.contains("is not in"));

@@ -1,5 +1,5 @@
 //! Recovering: a failure that the next attempt may not meet. Waits for the old worker to go, then for the back-off,
-//! then schedules the next generation. As long as there are no checkpoints, that one starts from the beginning.
+//! then schedules the next generation, which goes on from the newest checkpoint.
 
 use super::scheduling::Scheduling;
 use super::stopped::Stopped;

@@ -1,4 +1,5 @@
-//! Stopping: the user wants the job to end. Gracefully it waits for the tasks to drain, then for the process; a second,
+//! Stopping: the user wants the job to end. Gracefully, or with a checkpoint, it waits for the tasks to drain, then for
+//! the process; a second,
 //! immediate stop gives up on the rows in flight. A stop that takes too long is a failure, because what the user asked
 //! for, that nothing is lost, did not happen.
 
@@ -16,7 +17,7 @@ pub struct Stopping {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Phase {
     /// Tasks drain.
-    Draining { deadline: Time },
+    Draining { mode: StopMode, deadline: Time },
     /// Nothing more is expected of the worker than that it goes.
     Ending(Teardown),
 }
@@ -28,9 +29,9 @@ impl Stopping {
         let phase = match mode {
             _ if !attached => Phase::Ending(Teardown::kill(facts, now, &mut effects)),
             StopMode::Immediate => Phase::Ending(Teardown::ask(facts, now, &mut effects)),
-            StopMode::Graceful => {
+            StopMode::Graceful | StopMode::Checkpoint => {
                 effects.push(Effect::SendStop { generation: facts.generation, mode });
-                Phase::Draining { deadline: now.time.plus(facts.policy.stop_timeout) }
+                Phase::Draining { mode, deadline: now.time.plus(facts.policy.stop_timeout) }
             }
         };
         Next::go(State::Stopping(Stopping { phase }), effects)
@@ -43,14 +44,14 @@ impl Stopping {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         Some(match &self.phase {
-            Phase::Draining { deadline } => *deadline,
+            Phase::Draining { deadline, .. } => *deadline,
             Phase::Ending(teardown) => teardown.deadline(),
         })
     }
 
     pub(super) fn step(self, facts: &mut Facts, event: &Event, now: Now) -> Next {
         match self.phase {
-            Phase::Draining { deadline } => drain(deadline, facts, event, now),
+            Phase::Draining { mode, deadline } => drain(mode, deadline, facts, event, now),
             Phase::Ending(mut teardown) => {
                 let mut effects = Vec::new();
                 let gone = teardown.step(facts, event, now, &mut effects);
@@ -61,8 +62,8 @@ impl Stopping {
     }
 }
 
-fn drain(deadline: Time, facts: &mut Facts, event: &Event, now: Now) -> Next {
-    let stay = |effects| Next::go(State::Stopping(Stopping { phase: Phase::Draining { deadline } }), effects);
+fn drain(mode: StopMode, deadline: Time, facts: &mut Facts, event: &Event, now: Now) -> Next {
+    let stay = |effects| Next::go(State::Stopping(Stopping { phase: Phase::Draining { mode, deadline } }), effects);
     match event {
         Event::Stop(StopMode::Immediate) => {
             let mut effects = Vec::new();
@@ -78,13 +79,13 @@ fn drain(deadline: Time, facts: &mut Facts, event: &Event, now: Now) -> Next {
             WorkerEvent::Finished => Stopping::ending(Teardown::wait(facts, now)),
             // It may have read the stop before it had anything to stop.
             WorkerEvent::Started => {
-                stay(vec![Effect::SendStop { generation: facts.generation, mode: StopMode::Graceful }])
+                stay(vec![Effect::SendStop { generation: facts.generation, mode }])
             }
             WorkerEvent::TaskFailed(failure) => Failing::enter(facts, failure.clone(), Worker::Alive, now),
             WorkerEvent::NotStarted(failure) => Failing::enter(facts, failure.clone(), Worker::Gone, now),
             WorkerEvent::Exited(exit) => Failing::enter(facts, exit.unexpected(), Worker::Gone, now),
             WorkerEvent::Registered | WorkerEvent::Heartbeat | WorkerEvent::Disconnected => stay(vec![]),
         },
-        Event::Start | Event::Stop(StopMode::Graceful) | Event::Tick => stay(vec![]),
+        Event::Start | Event::Stop(StopMode::Graceful | StopMode::Checkpoint) | Event::Tick => stay(vec![]),
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! What is accepted, beyond RFC 8259 itself:
 //! - each line is one document; blank lines are skipped; a byte order mark at the start of a file is skipped;
-//! - a key that occurs twice has its last value; a key that no column has is skipped;
+//! - a key that is a column's name in another case is that column's, unless the column has a value already; a key that
+//!   occurs twice has its last value; a key that no column has is skipped;
 //! - null and a missing key are null; for a column that is NOT NULL the row is bad;
-//! - numbers must fit: an integer column takes neither `1.0` nor `"1"`, a decimal column takes numbers and text but
-//!   never rounds, a float column takes any finite number;
+//! - numbers may stand in quotes, with nothing else in them; they must fit: an integer column does not take `1.0`, a
+//!   decimal column never rounds, a float column takes any finite number;
 //! - a timestamp is RFC 3339 text (a space for the `T`, seconds and offset may be absent; UTC where there is no
 //!   offset) or a number of milliseconds since the Unix epoch, whatever `json.timestamp_format` says about writing;
 //!   digits beyond the column's precision are dropped;
@@ -16,7 +17,7 @@
 use arrow::array::{Array, ArrayRef, StructArray};
 use schema::{ScalarType, Schema, TimeUnit};
 
-use super::names::Names;
+use super::names::{Member, Names};
 use super::scan::{Fault, Scan, Scanner};
 use crate::column::{Column, Data, seal_offsets};
 use crate::options::{BadData, DecimalEncoding, JsonOptions};
@@ -37,6 +38,7 @@ pub(crate) struct Decoder {
     bad_data: BadData,
     max_line_bytes: usize,
     decimal_bytes: bool,
+    exact_keys: bool,
     scratch: Vec<u8>,
 }
 
@@ -82,6 +84,7 @@ impl Decoder {
             bad_data,
             max_line_bytes: max_line_bytes.unwrap_or(usize::MAX),
             decimal_bytes: options.decimal_encoding == DecimalEncoding::Bytes,
+            exact_keys: options.exact_keys,
             scratch: Vec::new(),
         })
     }
@@ -155,8 +158,12 @@ impl Decoder {
     #[inline]
     fn line(&mut self, scanner: &mut Scanner<'_>, start: usize, utf8_until: &mut usize) -> Scan<()> {
         scanner.depth = 0;
-        let mut reader =
-            Reader { scanner: &mut *scanner, scratch: &mut self.scratch, decimal_bytes: self.decimal_bytes };
+        let mut reader = Reader {
+            scanner: &mut *scanner,
+            scratch: &mut self.scratch,
+            decimal_bytes: self.decimal_bytes,
+            exact_keys: self.exact_keys,
+        };
         match &mut self.shape {
             Shape::Object(names) | Shape::Envelope(names) => reader.object(names, &mut self.columns, self.rows)?,
             Shape::Value => reader.value(&mut self.columns[0])?,
@@ -196,6 +203,7 @@ struct Reader<'a, 'b> {
     scanner: &'a mut Scanner<'b>,
     scratch: &'a mut Vec<u8>,
     decimal_bytes: bool,
+    exact_keys: bool,
 }
 
 impl Reader<'_, '_> {
@@ -216,16 +224,21 @@ impl Reader<'_, '_> {
             loop {
                 match self.key(names, position)? {
                     None => self.scanner.skip_value()?,
-                    Some(member) => {
-                        let column = &mut members[member];
-                        if column.len() > row {
-                            column.truncate(row);
+                    Some(Member { index, exact }) => {
+                        let column = &mut members[index];
+                        let again = column.len() > row;
+                        if again && !exact {
+                            self.scanner.skip_value()?;
                         } else {
-                            missing -= 1;
-                        }
-                        if let Err(mut fault) = self.value(column) {
-                            fault.path.push(names.name(member));
-                            return Err(fault);
+                            if again {
+                                column.truncate(row);
+                            } else {
+                                missing -= 1;
+                            }
+                            if let Err(mut fault) = self.value(column) {
+                                fault.path.push(names.name(index));
+                                return Err(fault);
+                            }
                         }
                     }
                 }
@@ -264,7 +277,7 @@ impl Reader<'_, '_> {
 
     /// Reads a key, its colon and the space after it. Gives the member of that name.
     #[inline]
-    fn key(&mut self, names: &mut Names, position: usize) -> Scan<Option<usize>> {
+    fn key(&mut self, names: &mut Names, position: usize) -> Scan<Option<Member>> {
         if let Some((after, member)) = names.expect(self.scanner.input, self.scanner.at, position) {
             self.scanner.at = after;
             self.scanner.skip_space();
@@ -273,7 +286,7 @@ impl Reader<'_, '_> {
         self.other_key(names, position)
     }
 
-    fn other_key(&mut self, names: &mut Names, position: usize) -> Scan<Option<usize>> {
+    fn other_key(&mut self, names: &mut Names, position: usize) -> Scan<Option<Member>> {
         if self.scanner.peek() != b'"' {
             return Err(self.scanner.expected("a key in quotes"));
         }
@@ -286,6 +299,7 @@ impl Reader<'_, '_> {
         } else {
             names.find(&self.scanner.input[text.start..text.end])
         };
+        let member = member.filter(|member| member.exact || !self.exact_keys);
         self.scanner.skip_space();
         let colon = self.scanner.at;
         self.scanner.colon()?;
@@ -405,10 +419,46 @@ impl Reader<'_, '_> {
                 self.map(keys, value)?;
                 seal_offsets(offsets, value.len()).map_err(|reason| self.scanner.fault(start, reason))?;
             }
+            Data::Int8(_)
+            | Data::Int16(_)
+            | Data::Int32(_)
+            | Data::Int64(_)
+            | Data::UInt8(_)
+            | Data::UInt16(_)
+            | Data::UInt32(_)
+            | Data::UInt64(_)
+            | Data::Float32(_)
+            | Data::Float64(_)
+                if byte == b'"' =>
+            {
+                return self.number_in_quotes(column);
+            }
             _ => return Err(self.scanner.expected(&ty.to_string())),
         }
         column.nulls.append_non_null();
         Ok(())
+    }
+
+    /// Reads a number that stands in quotes, as some writers put large ones: written as JSON has numbers, and nothing
+    /// beside it.
+    #[inline(never)]
+    fn number_in_quotes(&mut self, column: &mut Column) -> Scan<()> {
+        let start = self.scanner.at;
+        let text = self.text()?;
+        let mut inside = Scanner::new(&text);
+        if inside.number().is_err() || inside.at < text.len() {
+            let reason = format!("{} expected, found \"{}\"", column.ty, crate::column::shorten(&text));
+            return Err(self.scanner.fault(start, reason));
+        }
+        inside.at = 0;
+        let mut reader = Reader {
+            scanner: &mut inside,
+            scratch: &mut *self.scratch,
+            decimal_bytes: self.decimal_bytes,
+            exact_keys: self.exact_keys,
+        };
+        let read = reader.value(column);
+        read.map_err(|fault| self.scanner.fault(start, fault.reason))
     }
 
     fn list(&mut self, item: &mut Column) -> Scan<()> {

@@ -299,6 +299,7 @@ impl<'a> View<'a> {
             decimal_encoding: DecimalEncoding::Number,
             unstructured: false,
             include_schema: false,
+            exact_keys: false,
         };
         match &self.values {
             Values::Text(values) | Values::Json(values) => out.extend_from_slice(values.value(row).as_bytes()),

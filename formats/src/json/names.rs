@@ -4,6 +4,9 @@
 //! names, an object remembers what it saw at each position of the document before, as bytes: `"price":`. When the
 //! next document has the same bytes there, one masked comparison of 16 bytes has read the key, its quotes and the
 //! colon. When it has not, the key is read and searched for by length and bytes, and remembered instead.
+//!
+//! A key that is nobody's name to the letter belongs to the only name that differs from it in the case of ASCII
+//! letters. That is found out where a key is searched for, never where one is recognised.
 
 /// Positions that are remembered; documents with more keys are searched from there on.
 const POSITIONS: usize = 256;
@@ -17,6 +20,14 @@ pub(crate) struct Names {
     seen: Vec<Seen>,
 }
 
+/// The member that a key names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) index: usize,
+    /// The key is its name to the letter.
+    pub(crate) exact: bool,
+}
+
 /// What stood at one position.
 #[derive(Debug)]
 struct Seen {
@@ -27,7 +38,7 @@ struct Seen {
     /// What follows the first 16 bytes.
     tail: Box<[u8]>,
     len: usize,
-    member: Option<usize>,
+    member: Option<Member>,
 }
 
 impl Names {
@@ -42,7 +53,7 @@ impl Names {
 
     /// When the key remembered for `position` stands at `at`: the position after its colon, and its member.
     #[inline]
-    pub(crate) fn expect(&self, input: &[u8], at: usize, position: usize) -> Option<(usize, Option<usize>)> {
+    pub(crate) fn expect(&self, input: &[u8], at: usize, position: usize) -> Option<(usize, Option<Member>)> {
         let seen = self.seen.get(position)?;
         let head = input.get(at..)?.first_chunk::<16>()?;
         if u128::from_le_bytes(*head) & seen.mask != seen.head {
@@ -54,13 +65,20 @@ impl Names {
         Some((at + seen.len, seen.member))
     }
 
-    /// The member of that name.
-    pub(crate) fn find(&self, name: &[u8]) -> Option<usize> {
-        self.names.iter().position(|candidate| **candidate == *name)
+    /// The member of that name, or the only one whose name is the same in another case.
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Member> {
+        if let Some(index) = self.names.iter().position(|candidate| **candidate == *name) {
+            return Some(Member { index, exact: true });
+        }
+        let mut alike = (0..self.names.len()).filter(|&index| self.names[index].eq_ignore_ascii_case(name));
+        match (alike.next(), alike.next()) {
+            (Some(index), None) => Some(Member { index, exact: false }),
+            _ => None,
+        }
     }
 
     /// Remembers the bytes of a key, from its quote to its colon.
-    pub(crate) fn remember(&mut self, position: usize, key: &[u8], member: Option<usize>) {
+    pub(crate) fn remember(&mut self, position: usize, key: &[u8], member: Option<Member>) {
         if position >= POSITIONS || position > self.seen.len() || key.len() > KEY_BYTES {
             return;
         }

@@ -164,6 +164,17 @@ impl KeyTable {
         }
     }
 
+    /// The keys with these numbers, which are ascending, as columns.
+    pub fn columns_of(&self, numbers: &[u32]) -> Vec<ArrayRef> {
+        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else { return self.columns(0..0) };
+        let columns = self.columns(first as usize..last as usize + 1);
+        if (last - first) as usize + 1 == numbers.len() {
+            return columns;
+        }
+        let at = numbers.iter().map(|number| number - first).collect::<UInt32Array>();
+        columns.iter().map(|column| crate::column::take(column, &at)).collect()
+    }
+
     /// Forgets all keys, and keeps the memory for about as many new ones.
     pub fn clear(&mut self) {
         match &mut self.kind {

@@ -12,6 +12,12 @@
 //!
 //! The order of events is the same for both kinds of input: rows, what the stage emits for them, then the watermark
 //! if it moved, what the stage emits for that, then the watermark itself on to the outputs.
+//!
+//! **Checkpoints** (`docs/checkpoints.md`). A source's task takes the order to end an epoch between two batches; any other
+//! is told by the barriers that come through its queues, and takes nothing more from an input whose barrier has come
+//! until all have. Then, in one go: what the stage holds back only to save messages leaves, the changed rows of its
+//! tables are taken, the barrier goes on, the sink prepares. Files are written by a task of their own. Sinks publish when
+//! they are told that the manifest is written, also after their last row: a task with a sink ends only then.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -20,17 +26,23 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::poll;
+use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
 use protocol::job::SourcePlan;
-use tokio::sync::watch;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
-use super::{Stop, Stopper, TURN_MOST, asked};
+use super::control::{Control, Controls, Report, Stop};
+use super::files::{Owner, Share, StateFiles};
+use super::TURN_MOST;
 use crate::batch::Batch;
 use crate::connector::{Sink, SinkCounters, Source, SourceEvent};
 use crate::error::TaskError;
 use crate::event_time::{END, MinWatermark, Partitions};
-use crate::exchange::{EdgeOutput, Halt, Inputs, Message, Received};
+use crate::exchange::{Barrier, EdgeOutput, Halt, Inputs, Message, Received};
 use crate::metrics::TaskCounters;
 use crate::stage::{Stage, StageContext};
+use crate::state::TableRows;
 
 /// Longest that rows stay in the buffer of a sink whose input does not pause.
 const SINK_FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -41,41 +53,153 @@ pub(super) enum Feed {
     Queues(Inputs),
 }
 
+/// What a task takes over from an earlier attempt at the job.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Restored {
+    /// By table of the stage: its files, the oldest first.
+    pub(super) files: Vec<Vec<StateFile>>,
+    /// The tasks that the stage had.
+    pub(super) owners: Vec<Owner>,
+    /// How far the task's event time had come.
+    pub(super) watermark: Option<i64>,
+    /// Of the source's partitions: by number, if there were as many tasks as now; otherwise one for all.
+    pub(super) partitions: Vec<(usize, i64)>,
+    pub(super) any_partition: Option<i64>,
+    /// Of the sink, in task 0: what may not have been published.
+    pub(super) tokens: Vec<Value>,
+}
+
+/// How a task takes part in checkpoints.
+pub(super) struct Checkpoints {
+    pub(super) share: Share,
+    /// As the plan has them.
+    pub(super) tables: Vec<TableSpec>,
+    /// Nobody collects checkpoints without it: sinks publish at the end, and no state is written.
+    pub(super) managed: Option<(StateFiles, mpsc::UnboundedSender<Report>)>,
+}
+
+/// How a task's input has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// There are no more rows.
+    Finished,
+    /// The job stops with a checkpoint, which has been taken: windows stay open.
+    Stopped,
+}
+
 pub(super) struct Task {
     stage: Option<Box<dyn Stage>>,
     context: StageContext,
     outputs: Outputs,
     counters: Arc<TaskCounters>,
+    checkpoints: Checkpoints,
+    control: watch::Receiver<Control>,
+    /// The last watermark that the stage has got.
+    event_time: Option<i64>,
+    /// The newest epoch that has been ended.
+    epoch: u64,
+    /// Of the sink: what is prepared, with the epoch in which it is published.
+    prepared: Vec<(u64, Value)>,
+    /// The newest epoch whose publication has been reported.
+    published: u64,
+    /// Writes the last snapshot and reports it.
+    upload: Option<JoinHandle<()>>,
     /// When the task last gave its thread back.
     turn: Instant,
 }
 
 impl Task {
-    pub(super) fn new(stage: Option<Box<dyn Stage>>, outputs: Outputs, counters: Arc<TaskCounters>) -> Self {
-        Task { stage, context: StageContext::default(), outputs, counters, turn: Instant::now() }
+    pub(super) fn new(
+        stage: Option<Box<dyn Stage>>,
+        outputs: Outputs,
+        counters: Arc<TaskCounters>,
+        checkpoints: Checkpoints,
+        controls: &Controls,
+    ) -> Self {
+        Task {
+            stage,
+            context: StageContext::default(),
+            outputs,
+            counters,
+            checkpoints,
+            control: controls.subscribe(),
+            event_time: None,
+            epoch: 0,
+            prepared: Vec::new(),
+            published: 0,
+            upload: None,
+            turn: Instant::now(),
+        }
     }
 
-    pub(super) async fn run(mut self, feed: Feed, stop: watch::Receiver<Option<Stop>>) -> Result<(), Halt> {
-        match feed {
-            Feed::Source(source, plan) => self.read_source(source, &plan, stop).await?,
-            Feed::Queues(inputs) => self.read_queues(inputs).await?,
+    pub(super) async fn run(mut self, feed: Feed, restored: Option<Restored>) -> Result<(), Halt> {
+        self.context.tracks_changes = self.checkpoints.managed.is_some();
+        let restored = restored.unwrap_or_default();
+        self.restore(&restored).await?;
+        let (ended, source) = match feed {
+            Feed::Source(mut source, plan) => {
+                let ended = self.read_source(source.as_mut(), &plan, &restored).await?;
+                (ended, Some(source))
+            }
+            Feed::Queues(inputs) => (self.read_queues(inputs).await?, None),
+        };
+        if ended == Ended::Finished {
+            self.watermark(END).await?;
+            self.outputs.announce(Message::End).await?;
+            let position = |source: Box<dyn Source>| SourceState { position: source.position(), watermarks: Vec::new() };
+            self.report_end(source.map(position)).await?;
         }
-        self.watermark(END).await?;
-        self.outputs.end().await?;
+        self.publish_rest().await?;
         self.counters.finish();
+        Ok(())
+    }
+
+    /// Takes over what an earlier attempt has left: what its sinks have prepared, and state.
+    async fn restore(&mut self, restored: &Restored) -> Result<(), Halt> {
+        if let Some(sink) = &mut self.outputs.sink {
+            for token in &restored.tokens {
+                sink.sink.publish(token.clone()).await?;
+            }
+            if self.checkpoints.managed.is_some() && self.checkpoints.share.task == 0 {
+                sink.sink.discard_leftovers().await?;
+            }
+        }
+        if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
+            for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
+                for file in of_table {
+                    let share = self.checkpoints.share;
+                    for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
+                        stage.restore(table, &rows, watermark)?;
+                    }
+                }
+            }
+            if let Some(watermark) = restored.watermark {
+                stage.restored(watermark);
+            }
+        }
+        self.event_time = restored.watermark;
+        if let Some(watermark) = restored.watermark {
+            self.counters.reached(watermark);
+        }
         Ok(())
     }
 
     async fn read_source(
         &mut self,
-        mut source: Box<dyn Source>,
+        source: &mut dyn Source,
         plan: &SourcePlan,
-        mut stop: watch::Receiver<Option<Stop>>,
-    ) -> Result<(), Halt> {
+        restored: &Restored,
+    ) -> Result<Ended, Halt> {
         // A source without a watermark has none to hold back, so silence means nothing either.
         let idle_after = plan.idle_micros.filter(|_| plan.watermark).map(Duration::from_micros);
         let mut partitions = Partitions::new(idle_after, Instant::now());
-        while stop.borrow().is_none() {
+        partitions.restore(&restored.partitions, restored.any_partition);
+        loop {
+            if self.control.has_changed().unwrap_or(false)
+                && let Some(ended) = self.obey(source, &partitions).await?
+            {
+                return Ok(ended);
+            }
             let event = {
                 let mut next = source.next();
                 match poll!(&mut next) {
@@ -84,7 +208,11 @@ impl Task {
                         self.outputs.pause().await?;
                         tokio::select! {
                             biased;
-                            () = asked(&mut stop, Stop::Graceful) => return Ok(()),
+                            Ok(()) = self.control.changed() => {
+                                // Looked at above, once the source is ours again.
+                                self.control.mark_changed();
+                                None
+                            }
                             event = next => Some(event?),
                             () = until(partitions.next_check()) => None,
                         }
@@ -109,7 +237,7 @@ impl Task {
                         self.watermark(watermark).await?;
                     }
                 }
-                Some(SourceEvent::End) => return Ok(()),
+                Some(SourceEvent::End) => return Ok(Ended::Finished),
                 None => {}
             }
             let silence = partitions.check(now);
@@ -121,13 +249,32 @@ impl Task {
             }
             self.end_turn(now).await?;
         }
-        Ok(())
     }
 
-    async fn read_queues(&mut self, mut inputs: Inputs) -> Result<(), Halt> {
+    /// Does what a source's task is told between two batches.
+    async fn obey(&mut self, source: &mut dyn Source, partitions: &Partitions) -> Result<Option<Ended>, Halt> {
+        let control = *self.control.borrow_and_update();
+        self.publish(control.publish).await?;
+        if let Some(barrier) = control.barrier.filter(|barrier| barrier.epoch > self.epoch) {
+            let state = SourceState { position: source.position(), watermarks: partitions.observed() };
+            self.barrier(barrier, Some(state), Duration::ZERO).await?;
+            if barrier.last {
+                return Ok(Some(Ended::Stopped));
+            }
+        }
+        Ok(control.stop.map(|_| Ended::Finished))
+    }
+
+    async fn read_queues(&mut self, mut inputs: Inputs) -> Result<Ended, Halt> {
         let mut watermarks = MinWatermark::new(inputs.len());
         let mut idle = false;
+        let mut aligning: Option<(Barrier, Instant)> = None;
         loop {
+            // Only sinks have anything to do that does not come through the queues.
+            if self.outputs.sink.is_some() && self.control.has_changed().unwrap_or(false) {
+                let publish = self.control.borrow_and_update().publish;
+                self.publish(publish).await?;
+            }
             let received = match poll!(poll_fn(|cx| inputs.poll(cx))) {
                 Poll::Ready(received) => received,
                 Poll::Pending => {
@@ -135,12 +282,19 @@ impl Task {
                     if tokio::task::coop::has_budget_remaining() {
                         self.outputs.pause().await?;
                     }
-                    poll_fn(|cx| inputs.poll(cx)).await
+                    tokio::select! {
+                        biased;
+                        received = poll_fn(|cx| inputs.poll(cx)) => received,
+                        Ok(()) = self.control.changed(), if self.outputs.sink.is_some() => {
+                            self.control.mark_changed();
+                            continue;
+                        }
+                    }
                 }
             };
             let now = Instant::now();
             let moved = match received {
-                Received::End => return Ok(()),
+                Received::End => return Ok(Ended::Finished),
                 Received::Lost => return Err(Halt::Abandoned),
                 Received::Message(_, Message::Batch(batch)) => {
                     self.rows(batch, now).await?;
@@ -150,6 +304,11 @@ impl Task {
                 Received::Message(input, Message::Idle) => watermarks.set_idle(input),
                 Received::Message(input, Message::Active) => {
                     watermarks.set_live(input);
+                    None
+                }
+                Received::Message(input, Message::Barrier(barrier)) => {
+                    inputs.hold(input);
+                    aligning.get_or_insert((barrier, now));
                     None
                 }
                 Received::Message(input, Message::End) => watermarks.end(input),
@@ -162,8 +321,136 @@ impl Task {
                 idle = !idle;
                 self.outputs.announce(if idle { Message::Idle } else { Message::Active }).await?;
             }
+            // An input that has ended has no barrier to wait for.
+            if let Some((barrier, since)) = aligning.filter(|_| inputs.all_held()) {
+                aligning = None;
+                self.barrier(barrier, None, since.elapsed()).await?;
+                if barrier.last {
+                    return Ok(Ended::Stopped);
+                }
+                inputs.release();
+            }
             self.end_turn(now).await?;
         }
+    }
+
+    /// Ends an epoch: everything before the barrier has been processed, nothing behind it.
+    async fn barrier(&mut self, barrier: Barrier, source: Option<SourceState>, align: Duration) -> Result<(), Halt> {
+        let begun = Instant::now();
+        self.epoch = barrier.epoch;
+        let tables = match &mut self.stage {
+            Some(stage) => {
+                stage.on_barrier(&mut self.context)?;
+                self.emit(begun).await?;
+                self.stage.as_mut().map(|stage| stage.snapshot()).transpose()?.unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        self.outputs.announce(Message::Barrier(barrier)).await?;
+        self.prepare(barrier.epoch).await?;
+        let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
+        let state = TaskState { watermark: self.event_time, ended: false, source, tokens };
+        let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
+        self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
+        Ok(())
+    }
+
+    /// Writes the files of a snapshot and reports it, behind the task's back. Reports keep their order: were the task's
+    /// end heard before its last barrier, it would stand for it, and what was prepared at the barrier would be in no
+    /// manifest.
+    fn upload(
+        &mut self,
+        epoch: Option<u64>,
+        named: u64,
+        state: TaskState,
+        tables: Vec<TableRows>,
+        mut times: SnapshotTimes,
+    ) {
+        let Some((files, reports)) = self.checkpoints.managed.clone() else { return };
+        let (share, specs) = (self.checkpoints.share, self.checkpoints.tables.clone());
+        let before = self.upload.take();
+        self.upload = Some(tokio::spawn(async move {
+            let begun = Instant::now();
+            let mut written = Vec::with_capacity(specs.len());
+            let mut tables = tables.into_iter();
+            for spec in specs {
+                let rows = tables.next().unwrap_or_default();
+                match files.write(&spec, rows, share, named).await {
+                    Ok(file) => written.push((spec, file)),
+                    Err(error) => {
+                        let _ = reports.send(Report::Failed { stage: share.stage, task: share.task, error });
+                        return;
+                    }
+                }
+            }
+            times.upload = micros(begun.elapsed());
+            if let Some(before) = before {
+                let _ = before.await;
+            }
+            let Share { stage, task, .. } = share;
+            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, whole: false, times };
+            // Nobody listens: the job has ended otherwise.
+            let _ = reports.send(Report::Snapshot(Box::new(snapshot)));
+        }));
+    }
+
+    /// Has the sink make its rows safe, to be published with that epoch.
+    async fn prepare(&mut self, epoch: u64) -> Result<(), Halt> {
+        if let Some(sink) = &mut self.outputs.sink
+            && let Some(token) = sink.prepare().await?
+        {
+            self.prepared.push((epoch, token));
+        }
+        Ok(())
+    }
+
+    /// Publishes what belongs to an epoch and earlier ones, and says so.
+    async fn publish(&mut self, epoch: u64) -> Result<(), Halt> {
+        let Some(sink) = &mut self.outputs.sink else { return Ok(()) };
+        if epoch <= self.published {
+            return Ok(());
+        }
+        for (_, token) in self.prepared.extract_if(.., |(prepared, _)| *prepared <= epoch) {
+            sink.sink.publish(token).await?;
+        }
+        self.published = epoch;
+        if let Some((_, reports)) = &self.checkpoints.managed {
+            let Share { stage, task, .. } = self.checkpoints.share;
+            let _ = reports.send(Report::Published { stage, task, epoch });
+        }
+        Ok(())
+    }
+
+    /// The task has ended; what it reports now stands for it in every later checkpoint.
+    async fn report_end(&mut self, source: Option<SourceState>) -> Result<(), Halt> {
+        // The next manifest, whichever that is, will have its tokens.
+        self.prepare(self.epoch + 1).await?;
+        let last = self.prepared.iter().filter(|(epoch, _)| *epoch > self.epoch);
+        let tokens = last.map(|(_, token)| token.clone()).collect();
+        let state = TaskState { watermark: self.event_time, ended: true, source, tokens };
+        self.upload(None, self.epoch + 1, state, Vec::new(), SnapshotTimes::default());
+        Ok(())
+    }
+
+    /// After the last row: waits until everything that was prepared may be published.
+    async fn publish_rest(&mut self) -> Result<(), Halt> {
+        if self.checkpoints.managed.is_none() {
+            return self.publish(u64::MAX).await;
+        }
+        // A sink that has prepared nothing still says that it has published, for the checkpoint that waits for it.
+        while self.outputs.sink.is_some() && self.published < self.last_epoch() {
+            let publish = self.control.borrow_and_update().publish;
+            self.publish(publish).await?;
+            if self.published < self.last_epoch() && self.control.changed().await.is_err() {
+                return Err(Halt::Abandoned);
+            }
+        }
+        Ok(())
+    }
+
+    /// The epoch with which everything is published.
+    fn last_epoch(&self) -> u64 {
+        self.prepared.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0).max(self.epoch)
     }
 
     /// Rows through the stage; the watermark that the stage saw in them.
@@ -181,6 +468,12 @@ impl Task {
 
     /// The task's event time has come to `watermark`.
     async fn watermark(&mut self, watermark: i64) -> Result<(), Halt> {
+        if self.event_time >= Some(watermark) {
+            return Ok(());
+        }
+        if watermark != END {
+            self.event_time = Some(watermark);
+        }
         self.counters.reached(watermark);
         let now = Instant::now();
         if let Some(stage) = &mut self.stage {
@@ -211,6 +504,10 @@ impl Task {
         }
         Ok(())
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Sleeps until then; for ever without a time.
@@ -284,31 +581,21 @@ impl Outputs {
             _ => Ok(()),
         }
     }
-
-    async fn end(&mut self) -> Result<(), Halt> {
-        for edge in &mut self.edges {
-            edge.announce(Message::End).await?;
-        }
-        match &mut self.sink {
-            Some(sink) => sink.sink.close().await.map_err(Halt::from),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A sink, and when it was last flushed.
 pub(super) struct SinkOutput {
     sink: Box<dyn Sink>,
     counters: Arc<SinkCounters>,
-    stopper: Stopper,
+    controls: Controls,
     /// It has rows that may be in its buffer.
     dirty: bool,
     flushed: Instant,
 }
 
 impl SinkOutput {
-    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, stopper: Stopper) -> Self {
-        SinkOutput { sink, counters, stopper, dirty: false, flushed: Instant::now() }
+    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, controls: Controls) -> Self {
+        SinkOutput { sink, counters, controls, dirty: false, flushed: Instant::now() }
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), TaskError> {
@@ -330,10 +617,20 @@ impl SinkOutput {
         Ok(())
     }
 
+    async fn prepare(&mut self) -> Result<Option<Value>, TaskError> {
+        self.dirty = false;
+        if self.counters.closed.load(Relaxed) {
+            return Ok(None);
+        }
+        let token = self.sink.prepare().await?;
+        self.stop_if_closed();
+        Ok(token)
+    }
+
     /// Nobody reads what the sink writes: the job has done its work.
     fn stop_if_closed(&self) {
         if self.counters.closed.load(Relaxed) {
-            self.stopper.stop(Stop::Graceful);
+            self.controls.stop(Stop::Graceful);
         }
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::error::ErrorClass;
 
 fn start(pipeline: &'static Pipeline, plan: &JobPlan, limits: Limits) -> Result<Job, TaskFailure> {
-    Job::start(pipeline, plan, limits, &Handle::current())
+    Job::start(pipeline, plan, limits, &Handle::current(), None)
 }
 
 async fn run(pipeline: &'static Pipeline, plan: &JobPlan) -> Result<Ending, TaskFailure> {
@@ -95,7 +95,7 @@ async fn the_slowest_task_decides_until_it_is_told_to_stop() {
     let plan = watermarks("slowest", json!({ "rows": [20, 20], "step": [1, 100], "hang": true }), 2);
     let job = start(watermark_pipeline(), &plan, Limits { batch_rows: 10, ..Limits::default() }).unwrap();
     wait_until(|| last_watermark("slowest") == Some(19)).await;
-    job.stopper().stop(Stop::Graceful);
+    job.controls().stop(Stop::Graceful);
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     let seen: Vec<i64> = rows("slowest").into_iter().map(|(watermark, _)| watermark).collect();
     assert!(seen.is_sorted(), "{seen:?}");
@@ -107,7 +107,7 @@ async fn a_task_that_has_ended_holds_nobody_back() {
     let plan = watermarks("ended", json!({ "rows": [20, 0, 0], "hang": [true, false, false] }), 3);
     let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
     wait_until(|| last_watermark("ended") == Some(19)).await;
-    job.stopper().stop(Stop::Immediate);
+    job.controls().stop(Stop::Immediate);
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
 }
 
@@ -118,14 +118,14 @@ async fn a_silent_task_holds_others_back_unless_it_may_be_idle() {
     plan.stages[0].source.as_mut().unwrap().idle_micros = Some(1_000);
     let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
     wait_until(|| last_watermark("idle") == Some(19)).await;
-    job.stopper().stop(Stop::Immediate);
+    job.controls().stop(Stop::Immediate);
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
 
     let plan = watermarks("silent", options, 2);
     let job = start(watermark_pipeline(), &plan, Limits::default()).unwrap();
     let counters = job.counters();
     wait_until(|| counters[2].snapshot().rows_in == 20).await;
-    job.stopper().stop(Stop::Graceful);
+    job.controls().stop(Stop::Graceful);
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     // Only the end moved it (that of one task lets the other's watermark through before its own end).
     assert_eq!(last_watermark("silent"), Some(i64::MAX));
@@ -178,7 +178,7 @@ async fn a_graceful_stop_flushes_and_publishes_what_was_read() {
     let job = job.unwrap();
     let counters = job.counters();
     wait_until(|| counters.iter().all(|task| task.snapshot().rows_in > 0)).await;
-    job.stopper().stop(Stop::Graceful);
+    job.controls().stop(Stop::Graceful);
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     let read: u64 = counters[..2].iter().map(|task| task.snapshot().rows_in).sum();
     assert_eq!(rows("graceful").iter().map(|(_, count)| *count as u64).sum::<u64>(), read);
@@ -191,8 +191,8 @@ async fn an_immediate_stop_publishes_nothing() {
     let job = job.unwrap();
     let counters = job.counters();
     wait_until(|| counters[0].snapshot().rows_in > 0).await;
-    job.stopper().stop(Stop::Immediate);
-    job.stopper().stop(Stop::Graceful);
+    job.controls().stop(Stop::Immediate);
+    job.controls().stop(Stop::Graceful);
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
     assert_eq!(rows("immediate"), []);
     assert!(!is_closed("immediate"));
@@ -212,7 +212,7 @@ async fn busy_sources_leave_the_only_thread_to_others() {
     let job = start(pipeline(&[]), &plan, Limits { queue_batches: 1_000_000, ..Limits::default() }).unwrap();
     let counters = job.counters();
     wait_until(|| counters.iter().all(|task| task.snapshot().rows_in > 0)).await;
-    job.stopper().stop(Stop::Immediate);
+    job.controls().stop(Stop::Immediate);
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
 }
 

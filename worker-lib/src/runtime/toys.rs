@@ -52,6 +52,7 @@ pub(crate) fn stage(id: usize, parallelism: usize, generated: bool) -> StagePlan
         sink: None,
         input_schema: schema.clone(),
         output_schema: schema,
+        tables: Vec::new(),
     }
 }
 
@@ -207,7 +208,11 @@ impl Sink for ToySink {
         Box::pin(async { Ok(()) })
     }
 
-    fn close(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
+    fn prepare(&mut self) -> BoxFuture<'_, Result<Option<Value>, TaskError>> {
+        Box::pin(async { Ok(Some(json!({ "prepared": self.got }))) })
+    }
+
+    fn publish(&mut self, _token: Value) -> BoxFuture<'_, Result<(), TaskError>> {
         Box::pin(async {
             KEPT.lock().unwrap().entry(self.name.clone()).or_default().closed = true;
             Ok(())

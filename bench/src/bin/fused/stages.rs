@@ -22,23 +22,29 @@ impl Step for Project {
     fn on_batch(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
         let price = batch.i64(1);
         let selection = Selection::filter(batch.rows, price.nulls, |row| price.value(row) > 4_000);
-        let auction = batch.i64(0);
-        let bidder = batch.i64(4);
+        let batch = &selection.take_columns(batch, &[0, 1, 4]);
+        let (auction, price, bidder) = (batch.i64(0), batch.i64(1), batch.i64(4));
         let columns = vec![
-            selection.take(batch.array(0)),
-            selection.take(batch.array(4)),
-            column::from_i64(selection.map(|row| price.value(row).wrapping_mul(2)), selection.valid(&[price.nulls])),
-            column::from_f64(selection.map(|row| price.value(row) as f64 * 0.908), selection.valid(&[price.nulls])),
+            batch.array(0).clone(),
+            batch.array(4).clone(),
             column::from_i64(
-                selection.map(|row| price.value(row).wrapping_add(bidder.value(row))),
-                selection.valid(&[price.nulls, bidder.nulls]),
+                column::dense(batch.rows, |row| price.value(row).wrapping_mul(2)),
+                column::all_valid(&[price.nulls]),
+            ),
+            column::from_f64(
+                column::dense(batch.rows, |row| price.value(row) as f64 * 0.908),
+                column::all_valid(&[price.nulls]),
+            ),
+            column::from_i64(
+                column::dense(batch.rows, |row| price.value(row).wrapping_add(bidder.value(row))),
+                column::all_valid(&[price.nulls, bidder.nulls]),
             ),
             column::from_bool(
-                selection.map_bool(|row| auction.value(row).wrapping_rem(100) == 7),
-                selection.valid(&[auction.nulls]),
+                column::dense_bool(batch.rows, |row| auction.value(row).wrapping_rem(100) == 7),
+                column::all_valid(&[auction.nulls]),
             ),
         ];
-        cx.emit(Batch::new(columns, selection.len()));
+        cx.emit(Batch::new(columns, batch.rows));
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! `Compute`: appends columns that block kernels make.
 //!
-//! The batch is compacted to the selection first, so that a kernel sees no row that a filter has dropped. With a guard, the arguments
+//! The batch is compacted to the selection first, so that a kernel sees no row that a filter has dropped; columns that
+//! neither the kernels nor the rest of the stage read are left behind. With a guard, the arguments
 //! and the kernel are evaluated for the rows of a second selection, and the result is spread over the batch.
 
-use compiler_ir::{Expr, ExprKind, KernelColumn, Literal, ScalarType, Schema, print};
+use compiler_ir::{Expr, ExprKind, KernelColumn, Literal, ScalarType, Schema, StageOp, print};
 use proc_macro2::{Ident, Literal as Token, TokenStream};
 use quote::quote;
 
@@ -12,13 +13,24 @@ use crate::op::filter;
 use crate::stage::StageCode;
 use crate::types;
 
-pub(crate) fn generate(stage: &mut StageCode, columns: &[KernelColumn], schema: &Schema) {
-    stage.compact();
+/// `ops`: this operator and what follows it in the stage.
+pub(crate) fn generate(stage: &mut StageCode, columns: &[KernelColumn], schema: &Schema, ops: &[StageOp]) {
+    stage.compact(live_columns(ops, schema).as_deref());
     let mut made = Vec::new();
     for column in columns {
         made.push(kernel_function(stage, column, schema));
     }
     stage.append_columns(&made);
+}
+
+/// The columns that some operator reads; `None` when that is all of them.
+fn live_columns(ops: &[StageOp], schema: &Schema) -> Option<Vec<usize>> {
+    let last = ops.iter().position(|op| op.kind.replaces_columns())?;
+    let mut live = Vec::new();
+    ops[..=last].iter().for_each(|op| op.kind.walk_expressions(&mut |expr| expr.collect_columns(&mut live)));
+    live.retain(|&column| column < schema.fields.len());
+    live.sort_unstable();
+    (live.len() < schema.fields.len()).then_some(live)
 }
 
 /// The method that computes a column, and the field that holds its kernel.

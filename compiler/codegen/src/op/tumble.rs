@@ -4,6 +4,8 @@
 //!  on_batch      add_rows: assign rows to groups (precompiled), then one loop `for (row, group)` over the states
 //!                merge_states, in phase Final: the same loop over partial states
 //!  on_watermark  for each closed window, in chunks: results ──▶ the rest of the stage
+//!  on_barrier    in phase Partial: for each open window, the same
+//!  snapshot      otherwise: changed_states, for each open window; restore: merge_states into fresh groups
 //! ```
 //!
 //! The state of a group is a generated struct with a member for each aggregate; distinct counts, which need sets,
@@ -38,12 +40,18 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
     let states = add_states(stage, &slots);
 
     let note = doc_text(&format!("`{note}`"));
-    let add = if takes_rows(phase) {
-        add_rows(stage, tumble, &slots, &windows, states.as_ref(), schema, &note)
-    } else {
-        merge_states(stage, tumble, &slots, &windows, states.as_ref(), schema, &note)
-    };
-    stage.consume(&add);
+    if takes_rows(phase) {
+        let add = add_rows(stage, tumble, &slots, &windows, states.as_ref(), schema, &note);
+        stage.consume(&add);
+    }
+    if phase != Phase::Partial {
+        let merge = merge_states(stage, tumble, &slots, &windows, states.as_ref(), &note);
+        if !takes_rows(phase) {
+            stage.step(quote!(self.#merge(&batch, false, cx)));
+            stage.end_with_last_step();
+        }
+        checkpoints(stage, tumble, &slots, &windows, states.as_ref(), &merge);
+    }
     results(stage, &slots, phase, states.as_ref());
     flush(stage, &slots, phase, &windows, states.as_ref());
     if phase != Phase::Partial {
@@ -160,24 +168,22 @@ fn add_rows(
     name
 }
 
+/// The method that takes partial states: the columns of [`Tumble::state_schema`].
 fn merge_states(
     stage: &mut StageCode,
     tumble: &Tumble,
     slots: &[Slot],
     windows: &Ident,
     states: Option<&Ident>,
-    schema: &Schema,
     note: &str,
 ) -> Ident {
     let name = stage.function_name("merge_states");
-    let mut scope = Scope::new(schema);
-    let index = |index: usize| Token::usize_unsuffixed(index);
-    let keys = (0..tumble.keys.len()).map(index).map(|key| quote!(Input::row(batch.array(#key))));
-    let keys: Vec<TokenStream> = keys.collect();
-    let start = index(tumble.keys.len());
+    let schema = tumble.state_schema();
+    let mut scope = Scope::new(&schema);
+    let assign = assign_states(tumble, windows, &quote!(cx));
     let mut updates = TokenStream::new();
     let mut next = tumble.keys.len() + 1;
-    for slot in slots {
+    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
         let mut values = Vec::new();
         for field in slot.aggregate.state_fields() {
             let value = scope.value(&Expr::column(next, field.ty, field.nullable), Reading::Options);
@@ -187,18 +193,134 @@ fn merge_states(
         let member = &slot.name;
         updates.extend(quote!(state.#member.merge(#(#values),*);));
     }
-    let body = group_loop(windows, states, &updates, &TokenStream::new());
+    let replace = quote!(if replace { *state = Default::default(); });
+    let body = group_loop(windows, states, &quote!(#replace #updates), &TokenStream::new());
     let bindings = scope.bindings();
+    let more = if states.is_some() { " Partial states; `replace`: what the groups had before is forgotten." } else { "" };
+    let parameter = if states.is_some() { quote!(replace) } else { quote!(_replace) };
     stage.add_method(quote! {
         #[doc = #note]
-        fn #name(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
-            self.#windows.assign(Rows::All(batch.rows), Input::row(batch.array(#start)), &[#(#keys),*], cx)?;
+        #[doc = ""]
+        #[doc = #more]
+        fn #name(&mut self, batch: &Batch, #parameter: bool, cx: &mut StageContext) -> Result<(), TaskError> {
+            #assign
             #bindings
             #body
             Ok(())
         }
     });
     name
+}
+
+/// `self.tumble.assign(...)?` for rows that begin with keys and the window's start.
+fn assign_states(tumble: &Tumble, windows: &Ident, cx: &TokenStream) -> TokenStream {
+    let keys = (0..tumble.keys.len()).map(Token::usize_unsuffixed).map(|key| quote!(Input::row(batch.array(#key))));
+    let start = Token::usize_unsuffixed(tumble.keys.len());
+    quote!(self.#windows.assign(Rows::All(batch.rows), Input::row(batch.array(#start)), &[#(#keys),*], #cx)?;)
+}
+
+// --- checkpoints ---------------------------------------------------------------------------------------------------
+
+/// `snapshot`, `restore` and `restored`. Table 0 has the states of groups, the others the values of one distinct
+/// aggregate each.
+fn checkpoints(
+    stage: &mut StageCode,
+    tumble: &Tumble,
+    slots: &[Slot],
+    windows: &Ident,
+    states: Option<&Ident>,
+    merge: &Ident,
+) {
+    let sets: Vec<&Ident> = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name).collect();
+    let columns = state_columns(slots, &mut false);
+    let of_groups = states.map(|states| quote!(let states = self.#states.changed(changed);));
+    stage.add_method(quote! {
+        #[doc = " States of the groups of a window that have changed since the last checkpoint."]
+        fn changed_states(&self, changed: &Changed) -> Batch {
+            let rows = changed.groups.len();
+            #of_groups
+            let mut columns = changed.keys.clone();
+            columns.push(changed.window_start());
+            #columns
+            Batch::new(columns, rows)
+        }
+    });
+    let tables = Token::usize_unsuffixed(1 + sets.len());
+    let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
+    let pushes = numbers.zip(&sets).map(|(table, set)| {
+        quote!(tables[#table].push(self.#set.changed(&changed, &self.#windows), changed.end);)
+    });
+    let restore = if sets.is_empty() {
+        quote!(self.#merge(batch, true, &mut cx))
+    } else {
+        let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
+        let value = Token::usize_unsuffixed(tumble.keys.len() + 1);
+        let assign = assign_states(tumble, windows, &quote!(&mut cx));
+        let arms = numbers.zip(&sets).map(|(table, set)| {
+            quote! {
+                #table => self.#set.assign(
+                    part.bin, self.#windows.rows_of(part), self.#windows.groups_of(part), batch.array(#value), None,
+                ),
+            }
+        });
+        quote! {
+            if table == 0 {
+                return self.#merge(batch, true, &mut cx);
+            }
+            #assign
+            for part in self.#windows.parts() {
+                match table {
+                    #(#arms)*
+                    _ => {}
+                }
+            }
+            Ok(())
+        }
+    };
+    let table = if sets.is_empty() { quote!(_table) } else { quote!(table) };
+    stage.set_checkpoints(quote! {
+        fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+            let mut tables = vec![TableRows::default(); #tables];
+            for changed in self.#windows.changed() {
+                tables[0].push(self.changed_states(&changed), changed.end);
+                #(#pushes)*
+            }
+            Ok(tables)
+        }
+        fn restore(&mut self, #table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
+            let mut cx = StageContext::default();
+            self.#windows.begin_restore(watermark);
+            #restore
+        }
+        fn restored(&mut self, watermark: i64) {
+            self.#windows.restored(watermark);
+            #(self.#sets.restored();)*
+        }
+    });
+}
+
+/// Statements that push the state of each aggregate that is no distinct one, as columns, out of `states`.
+fn state_columns(slots: &[Slot], fallible: &mut bool) -> TokenStream {
+    let mut columns = TokenStream::new();
+    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
+        push_outputs(slot, true, fallible, &mut columns);
+    }
+    columns
+}
+
+/// Statements that push the columns that an aggregate emits.
+fn push_outputs(slot: &Slot, partial: bool, fallible: &mut bool, columns: &mut TokenStream) {
+    let run = |kind: &str, body: &TokenStream, nulls: Option<&TokenStream>| {
+        let function = crate::names::ident(&format!("dense{kind}"));
+        let nulls = nulls.map(|nulls| quote!(, #nulls));
+        quote!(column::#function(rows, |row| #body #nulls))
+    };
+    let name = &slot.name;
+    for (body, nullable, ty) in outputs(slot, partial, fallible) {
+        let value = Value { tokens: quote!(states[row].#name.#body), nullable };
+        let (prepare, array) = column::array(value, &quote!(None), &ty, &run);
+        columns.extend(quote!(#prepare columns.push(#array);));
+    }
 }
 
 /// A key or the event time: a column of the batch, or one computed for the rows.
@@ -329,21 +451,12 @@ fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&
     let partial = phase == Phase::Partial;
     let mut columns = TokenStream::new();
     let mut fallible = false;
-    let run = |kind: &str, body: &TokenStream, nulls: Option<&TokenStream>| {
-        let function = crate::names::ident(&format!("dense{kind}"));
-        let nulls = nulls.map(|nulls| quote!(, #nulls));
-        quote!(column::#function(rows, |row| #body #nulls))
-    };
     for slot in slots {
         let name = &slot.name;
         if slot.aggregate.distinct {
             columns.extend(quote!(columns.push(column::from_i64(self.#name.finish(closed), None));));
-            continue;
-        }
-        for (body, nullable, ty) in outputs(slot, partial, &mut fallible) {
-            let value = Value { tokens: quote!(states[row].#name.#body), nullable };
-            let (prepare, array) = column::array(value, &quote!(None), &ty, &run);
-            columns.extend(quote!(#prepare columns.push(#array);));
+        } else {
+            push_outputs(slot, partial, &mut fallible, &mut columns);
         }
     }
     let states = states.map(|states| quote!(let states = self.#states.closed(closed);));
@@ -391,19 +504,26 @@ fn outputs(slot: &Slot, partial: bool, fallible: &mut bool) -> Vec<(TokenStream,
             _ => vec![(quote!(finish()), true, aggregate.ty.clone())],
         },
         AggregateFn::Count => vec![(quote!(finish()), false, aggregate.ty.clone())],
-        AggregateFn::Sum | AggregateFn::Min | AggregateFn::Max => {
-            vec![(quote!(finish()), !slot.total, aggregate.ty.clone())]
-        }
+        AggregateFn::Sum | AggregateFn::Min | AggregateFn::Max => match aggregate.ty {
+            ScalarType::Decimal { precision, scale } if !partial && aggregate.function == AggregateFn::Sum => {
+                *fallible = true;
+                let (precision, scale) = (Token::u8_unsuffixed(precision), types::signed(i64::from(scale)));
+                vec![(quote!(finish_decimal(#precision, #scale, &errors)), true, aggregate.ty.clone())]
+            }
+            _ => vec![(quote!(finish()), !slot.total, aggregate.ty.clone())],
+        },
     }
 }
 
 /// `on_watermark`: results of every window that is closed now.
 fn flush(stage: &mut StageCode, slots: &[Slot], phase: Phase, windows: &Ident, states: Option<&Ident>) {
     let decimal = |slot: &Slot| {
-        slot.aggregate.function == AggregateFn::Avg && matches!(slot.aggregate.ty, ScalarType::Decimal { .. })
+        matches!(slot.aggregate.function, AggregateFn::Avg | AggregateFn::Sum)
+            && matches!(slot.aggregate.ty, ScalarType::Decimal { .. })
     };
     let question = (phase != Phase::Partial && slots.iter().any(decimal)).then(|| quote!(?));
     let release = states.map(|states| quote!(self.#states.release(&closed);));
+    let release_open = states.map(|states| quote!(self.#states.release(&open);));
     let sets = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name);
     let pass = if phase == Phase::Partial { quote!(cx.emit(batch);) } else { quote!(self.pass_on(batch, cx)?;) };
     stage.set_on_watermark(quote! {
@@ -415,4 +535,16 @@ fn flush(stage: &mut StageCode, slots: &[Slot], phase: Phase, windows: &Ident, s
         }
         Ok(())
     });
+    if phase == Phase::Partial {
+        stage.set_checkpoints(quote! {
+            fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+                while let Some(open) = self.#windows.next_open() {
+                    let batch = self.results(&open);
+                    #release_open
+                    cx.emit(batch);
+                }
+                Ok(())
+            }
+        });
+    }
 }

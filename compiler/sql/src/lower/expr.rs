@@ -222,9 +222,12 @@ impl Scope<'_> {
     }
 
     fn like(&self, like: &Like) -> Result2<Expr> {
-        let (text, pattern) = (self.lower(&like.expr)?, self.lower(&like.pattern)?);
-        if like.escape_char.is_some_and(|escape| escape != '\\') {
-            return self.unsupported("LIKE with another ESCAPE than \\");
+        let (text, mut pattern) = (self.lower(&like.expr)?, self.lower(&like.pattern)?);
+        // The backslash escapes by itself.
+        let mut escape = like.escape_char.filter(|escape| *escape != '\\');
+        if let (Some(character), ExprKind::Literal(Literal::Utf8(literal))) = (escape, &mut pattern.kind) {
+            *literal = with_backslashes(literal, character);
+            escape = None;
         }
         if let (false, ExprKind::Literal(Literal::Utf8(literal)), true) =
             (like.case_insensitive, &pattern.kind, text.ty.is_text())
@@ -238,7 +241,9 @@ impl Scope<'_> {
             (false, true) => "ilike",
             (true, true) => "not_ilike",
         };
-        Ok(kernel(name, vec![text, pattern], ScalarType::Bool))
+        let mut args = vec![text, pattern];
+        args.extend(escape.map(|escape| Expr::literal(Literal::Utf8(escape.to_string()), ScalarType::Utf8)));
+        Ok(kernel(name, args, ScalarType::Bool))
     }
 
     fn case(&self, case: &Case, whole: &DfExpr) -> Result2<Expr> {
@@ -441,6 +446,23 @@ fn shift_time(op: BinaryOp, left: &Expr, right: &Expr) -> Option<Expr> {
         ty,
         nullable,
     })
+}
+
+/// The pattern with backslashes in the place of another escape character; one that escapes nothing is itself.
+fn with_backslashes(pattern: &str, escape: char) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        let (escaped, letter) = match letter == escape {
+            true => letters.next().map_or((false, letter), |next| (matches!(next, '%' | '_'), next)),
+            false => (false, letter),
+        };
+        if escaped || letter == '\\' {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out
 }
 
 /// A pattern that is a test for equality, a prefix, a suffix or a part.

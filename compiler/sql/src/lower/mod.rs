@@ -34,6 +34,7 @@ use crate::bind::{Bound, Output, SourceTable};
 use crate::catalog::{Origin, hidden_event_time};
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::functions::FRESH_PER_CALL;
+use crate::hints;
 use crate::stack::on_big_stack;
 use crate::window::TumbleNode;
 
@@ -45,7 +46,7 @@ use hoist::Hoist;
 /// # Errors
 /// What has no place in a pipeline, for every output.
 pub fn lower(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {
-    on_big_stack(|| lower_here(bound))
+    on_big_stack(|| lower_here(bound)).map_err(hints::complete)
 }
 
 fn lower_here(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {

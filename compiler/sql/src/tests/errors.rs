@@ -3,6 +3,9 @@
 //! `errors.sql` holds one script a line, over the tables of [`TABLES`]; `errors.txt` each with its messages. Lines
 //! count from the tables: the script is on the first line behind them.
 
+use std::fs;
+use std::path::Path;
+
 use super::*;
 
 #[test]
@@ -38,4 +41,57 @@ fn places_are_exact() {
     // Columns count characters, not bytes.
     let errors = parse("SELECT 'ähm' FROM t WHERE )").unwrap_err();
     assert_eq!(errors[0].span.unwrap().start, crate::Position { line: 1, column: 27 });
+}
+
+#[test]
+fn names_that_are_there_are_found() {
+    for sql in [
+        "SELECT b.price, b.place.city, place.zip FROM bids AS b",
+        "SELECT b.* FROM bids AS b WHERE b.price > 1",
+        "SELECT b.tags[1], (b.place).city FROM bids AS b",
+        "SELECT c.total FROM (SELECT price * 2 AS total FROM bids) AS c WHERE c.total > 3",
+        "SELECT total FROM (SELECT price * 2 FROM bids) AS c (total)",
+        "SELECT \"price * 2\" FROM (SELECT price * 2 FROM bids)",
+        "WITH a AS (SELECT price FROM bids), b (p) AS (SELECT price FROM a) SELECT p FROM b",
+        "SELECT channel, sum(price) AS total FROM bids GROUP BY channel, tumble(interval '1 second') HAVING total > 3",
+        "SELECT tumble(interval '1 second') AS w, count(*) FROM bids GROUP BY w HAVING count(*) > 1",
+        "SELECT window.start, n FROM (SELECT tumble(interval '1 second') AS window, count(*) AS n FROM bids GROUP BY 1)",
+        "CREATE VIEW v (a, b) AS SELECT price, place FROM bids; SELECT v.a, v.b.city, b.zip FROM v",
+    ] {
+        if let Err(errors) = compile(&with_tables(sql)) {
+            panic!("{sql}\n{}", messages(&errors));
+        }
+    }
+}
+
+#[test]
+fn what_refers_to_a_broken_definition_is_no_error() {
+    let sql = "CREATE VIEW v AS SELECT nope FROM bids; SELECT a, v.b, c.d FROM v; SELECT x FROM (SELECT y FROM v) AS w";
+    let errors = compile(&with_tables(sql)).unwrap_err();
+    assert_eq!(errors.len(), 2, "{}", messages(&errors));
+    assert!(errors[1].message.contains("\"x\""), "{}", messages(&errors));
+}
+
+/// Cases whose errors have no remedy to tell.
+const WITHOUT_HINT: &[&str] = &[];
+
+#[test]
+fn every_error_of_the_cases_has_a_hint() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sql/errors");
+    let mut wrong = String::new();
+    let mut count = 0;
+    for case in fs::read_dir(&cases).unwrap() {
+        let path = case.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // A case that has not been blessed yet.
+        let Ok(text) = fs::read_to_string(path.join("message.txt")) else { continue };
+        for message in text.split("\n\n").filter(|message| message.starts_with("error[")) {
+            count += 1;
+            if !message.contains("= help: ") && !WITHOUT_HINT.contains(&name.as_str()) {
+                wrong.push_str(&format!("{name}: {}\n", message.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert!(count > 100, "{count} errors in {}", cases.display());
+    assert!(wrong.is_empty(), "without a hint:\n{wrong}");
 }

@@ -1,5 +1,6 @@
 //! Scripts in, plans and messages out.
 
+mod comparisons;
 mod errors;
 mod plans;
 mod soup;

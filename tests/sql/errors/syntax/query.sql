@@ -1,1 +1,4 @@
-SELECT 1 FROM WHERE;
+SELEC id FROM orders;
+SELECT id, FROM orders;
+SELECT id FROM orders WHERE;
+SELECT id FROM orders;

@@ -1,0 +1,245 @@
+//! The coordinator by itself: scenarios, then any order of events.
+
+use proptest::prelude::*;
+use protocol::checkpoint::{SourceState, TaskState};
+use serde_json::json;
+
+use super::*;
+use crate::job::tests::plan;
+
+const INTERVAL: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+fn at(seconds: u64) -> Time {
+    Time::after_start(Duration::from_secs(seconds))
+}
+
+fn coordinator() -> Coordinator {
+    let setting = Setting {
+        job: "j".into(),
+        generation: 3,
+        plan: plan(),
+        next_epoch: 5,
+        restored: None,
+        interval: INTERVAL,
+        timeout: TIMEOUT,
+    };
+    Coordinator::new(setting, at(0))
+}
+
+/// What a task says of an epoch, or at its end. Its token is unlike any other.
+fn snapshot(task: usize, epoch: Option<u64>) -> Event {
+    let token = json!({ "task": task, "epoch": epoch });
+    let source = Some(SourceState::default());
+    let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token] };
+    let times = SnapshotTimes::default();
+    Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], whole: false, times }))
+}
+
+fn published(task: usize, epoch: u64) -> Event {
+    Event::Published { place: (0, task), epoch }
+}
+
+fn tokens(manifest: &Manifest) -> Vec<serde_json::Value> {
+    manifest.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| task.tokens.clone()).collect()
+}
+
+fn written(effects: &[Effect]) -> Option<&Manifest> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Write(manifest) => Some(&**manifest),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_checkpoint_goes_from_the_interval_to_the_last_sink() {
+    let mut it = coordinator();
+    assert_eq!(it.deadline(), Some(at(10)));
+    assert_eq!(it.step(Event::Tick, at(9), 0), []);
+    assert_eq!(it.step(Event::Tick, at(10), 1_000), [Effect::Begin { epoch: 5, last: false }]);
+    assert_eq!(it.step(snapshot(0, Some(5)), at(11), 0), []);
+    let effects = it.step(snapshot(1, Some(5)), at(12), 2_000);
+    let manifest = written(&effects).unwrap();
+    assert_eq!((manifest.epoch, manifest.generation, manifest.reason), (5, 3, Reason::Interval));
+    assert_eq!((manifest.begun_micros, manifest.complete_micros), (1_000, 2_000));
+    assert_eq!(tokens(manifest), [json!({ "task": 0, "epoch": 5 }), json!({ "task": 1, "epoch": 5 })]);
+    // Nothing is published before the record is there.
+    assert_eq!(it.step(Event::Tick, at(13), 0), []);
+    assert_eq!(it.step(Event::Written { epoch: 5 }, at(14), 0), [Effect::Publish { epoch: 5 }]);
+    assert_eq!(it.step(published(1, 5), at(15), 0), []);
+    let effects = it.step(published(0, 5), at(17), 0);
+    let [Effect::Completed(completed)] = effects.as_slice() else { panic!("{effects:?}") };
+    let seconds = [completed.collect, completed.write, completed.publish].map(|time| time.as_secs());
+    assert_eq!((completed.epoch, seconds), (5, [2, 2, 3]));
+    // The next one is an interval away.
+    assert_eq!(it.step(Event::Tick, at(26), 0), []);
+    assert_eq!(it.step(Event::Tick, at(27), 0), [Effect::Begin { epoch: 6, last: false }]);
+}
+
+#[test]
+fn a_stop_waits_for_the_checkpoint_that_is_under_way() {
+    let mut it = coordinator();
+    it.step(Event::Tick, at(10), 0);
+    assert_eq!(it.step(Event::Stop, at(11), 0), []);
+    it.step(snapshot(0, Some(5)), at(11), 0);
+    it.step(snapshot(1, Some(5)), at(11), 0);
+    it.step(Event::Written { epoch: 5 }, at(11), 0);
+    it.step(published(0, 5), at(11), 0);
+    let effects = it.step(published(1, 5), at(11), 0);
+    assert!(effects.contains(&Effect::Begin { epoch: 6, last: true }), "{effects:?}");
+    it.step(snapshot(0, Some(6)), at(12), 0);
+    let effects = it.step(snapshot(1, Some(6)), at(12), 0);
+    assert_eq!(written(&effects).unwrap().reason, Reason::Stop);
+    it.step(Event::Written { epoch: 6 }, at(12), 0);
+    it.step(published(0, 6), at(12), 0);
+    it.step(published(1, 6), at(12), 0);
+    // Nothing follows.
+    assert_eq!((it.deadline(), it.step(Event::Tick, at(999), 0)), (None, vec![]));
+}
+
+#[test]
+fn a_task_that_has_ended_stands_for_itself_and_gives_its_tokens_once() {
+    let mut it = coordinator();
+    it.step(snapshot(0, None), at(1), 0);
+    assert_eq!(it.step(Event::Tick, at(10), 0), [Effect::Begin { epoch: 5, last: false }]);
+    let effects = it.step(snapshot(1, Some(5)), at(11), 0);
+    assert_eq!(tokens(written(&effects).unwrap()), [json!({ "task": 0, "epoch": null }), json!({ "task": 1, "epoch": 5 })]);
+    it.step(Event::Written { epoch: 5 }, at(11), 0);
+    it.step(published(0, 5), at(11), 0);
+    it.step(published(1, 5), at(11), 0);
+    // The other one ends too: that is the last checkpoint, at once.
+    let effects = it.step(snapshot(1, None), at(12), 0);
+    let manifest = written(&effects).unwrap();
+    assert_eq!((manifest.epoch, manifest.reason), (6, Reason::End));
+    assert_eq!(tokens(manifest), [json!({ "task": 1, "epoch": null })]);
+    it.step(Event::Written { epoch: 6 }, at(12), 0);
+    let effects = it.step(published(1, 6), at(12), 0);
+    assert!(matches!(effects.as_slice(), [Effect::Completed(_)]));
+    assert_eq!(it.deadline(), None);
+}
+
+#[test]
+fn a_task_that_ends_while_a_manifest_is_written_keeps_its_tokens_for_the_next() {
+    let mut it = coordinator();
+    it.step(Event::Tick, at(10), 0);
+    it.step(snapshot(0, Some(5)), at(11), 0);
+    it.step(snapshot(1, Some(5)), at(11), 0);
+    it.step(snapshot(0, None), at(11), 0);
+    it.step(snapshot(1, None), at(11), 0);
+    it.step(Event::Written { epoch: 5 }, at(12), 0);
+    it.step(published(0, 5), at(12), 0);
+    let effects = it.step(published(1, 5), at(12), 0);
+    let manifest = written(&effects).unwrap();
+    assert_eq!(manifest.reason, Reason::End);
+    assert_eq!(tokens(manifest), [json!({ "task": 0, "epoch": null }), json!({ "task": 1, "epoch": null })]);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_complete_in_time_names_the_task() {
+    let mut it = coordinator();
+    it.step(Event::Tick, at(10), 0);
+    it.step(snapshot(0, Some(5)), at(11), 0);
+    assert_eq!(it.deadline(), Some(at(70)));
+    let effects = it.step(Event::Tick, at(70), 0);
+    let [Effect::Fail(failure)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(failure.class, ErrorClass::Retryable);
+    assert!(failure.message.contains("task 1 of stage \"flights\" has not reported"), "{failure}");
+}
+
+#[derive(Clone, Debug)]
+enum Move {
+    Pass(u64),
+    Report(usize),
+    End(usize),
+    Written,
+    Publish(usize),
+    Stop,
+}
+
+proptest! {
+    /// Tasks that do what they are told, in any order of events: no row's token is lost or given twice, epochs are
+    /// consecutive, nothing is published before it is written, and one checkpoint is over before the next begins.
+    #[test]
+    fn every_token_is_in_one_manifest(moves in prop::collection::vec(prop_oneof![
+        3 => (1u64..15).prop_map(Move::Pass),
+        6 => (0usize..2).prop_map(Move::Report),
+        1 => (0usize..2).prop_map(Move::End),
+        5 => Just(Move::Written),
+        6 => (0usize..2).prop_map(Move::Publish),
+        1 => Just(Move::Stop),
+    ], 0..60)) {
+        let mut it = coordinator();
+        let mut clock = 0;
+        // Of each task: the barrier that it has not passed, whether it has ended, what it has prepared.
+        let mut barrier = [None, None];
+        let mut ended = [false; 2];
+        let mut given: Vec<serde_json::Value> = Vec::new();
+        let mut found: Vec<serde_json::Value> = Vec::new();
+        let (mut writing, mut publishing, mut epochs) = (None, None, Vec::new());
+        let mut last = false;
+        for next in moves {
+            let event = match next {
+                Move::Pass(seconds) => {
+                    clock += seconds;
+                    Event::Tick
+                }
+                Move::Stop => Event::Stop,
+                Move::Report(task) => {
+                    let Some(epoch) = barrier[task].take() else { continue };
+                    given.push(json!({ "task": task, "epoch": epoch }));
+                    ended[task] |= last;
+                    snapshot(task, Some(epoch))
+                }
+                Move::End(task) => {
+                    if ended[task] || barrier[task].is_some() {
+                        continue;
+                    }
+                    ended[task] = true;
+                    given.push(json!({ "task": task, "epoch": null }));
+                    snapshot(task, None)
+                }
+                Move::Written => match writing.take() {
+                    Some(epoch) => Event::Written { epoch },
+                    None => continue,
+                },
+                Move::Publish(task) => match publishing {
+                    Some(epoch) => published(task, epoch),
+                    None => continue,
+                },
+            };
+            for effect in it.step(event, at(clock), 0) {
+                match effect {
+                    Effect::Begin { epoch, last: is_last } => {
+                        prop_assert!(writing.is_none());
+                        last = is_last;
+                        for task in 0..2 {
+                            if !ended[task] {
+                                barrier[task] = Some(epoch);
+                            }
+                        }
+                    }
+                    Effect::Write(manifest) => {
+                        prop_assert!(writing.is_none());
+                        writing = Some(manifest.epoch);
+                        epochs.push(manifest.epoch);
+                        found.extend(tokens(&manifest));
+                    }
+                    Effect::Publish { epoch } => {
+                        prop_assert_eq!(epochs.last(), Some(&epoch));
+                        publishing = Some(epoch);
+                    }
+                    Effect::Completed(_) | Effect::Fail(_) => publishing = None,
+                }
+            }
+        }
+        prop_assert!(epochs.iter().copied().eq(5..5 + epochs.len() as u64));
+        let mut unique = found.clone();
+        unique.sort_by_key(ToString::to_string);
+        unique.dedup();
+        prop_assert_eq!(unique.len(), found.len(), "a token was given twice");
+        prop_assert!(found.iter().all(|token| given.contains(token)));
+        // All that is in no manifest yet belongs to the checkpoint that is being collected.
+        let open: Vec<_> = given.iter().filter(|token| !found.contains(token)).collect();
+        prop_assert!(open.len() <= 4, "{open:?}");
+    }
+}

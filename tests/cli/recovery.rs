@@ -1,0 +1,180 @@
+//! Processes that are killed at any moment, and go on: what lies in the sinks' directories at the end is what a run
+//! without a crash leaves.
+//!
+//! `STREAMWRIGHT_CRASHES=N` crashes N runs (a few, unless told otherwise), `SEED=n` at other moments.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::user::{User, children, names, wait_for_end_of};
+
+const ROWS: u64 = 40_000;
+/// Rows of each second of event time.
+const ROWS_PER_WINDOW: u64 = 1_000;
+const KEYS: u64 = 7;
+
+/// Rows for about two seconds: each of them once, and their sums by window and key.
+fn query(user: &User) -> String {
+    format!(
+        "CREATE TABLE beats WITH (connector = 'impulse', event_rate = '20000', message_count = '{ROWS}',
+             start_time = '2026-01-01T00:00:00Z', event_time_interval = '1ms');
+         CREATE TABLE each (counter BIGINT UNSIGNED)
+             WITH (connector = 'filesystem', path = '{each}', format = 'json', type = 'sink');
+         CREATE TABLE sums (start TIMESTAMP, k BIGINT UNSIGNED, n BIGINT, total BIGINT UNSIGNED, halves BIGINT)
+             WITH (connector = 'filesystem', path = '{sums}', format = 'json', type = 'sink');
+         INSERT INTO each SELECT counter FROM beats;
+         INSERT INTO sums SELECT window.start, k, n, total, halves FROM (
+             SELECT tumble(INTERVAL '1 second') AS window, counter % {KEYS} AS k, count(*) AS n, sum(counter) AS total,
+                    count(DISTINCT counter / 2) AS halves
+             FROM beats GROUP BY window, k);",
+        each = user.path("each").display(),
+        sums = user.path("sums").display(),
+    )
+}
+
+/// Rows of all visible files of a directory.
+fn rows(directory: &Path) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for name in names(directory).into_iter().filter(|name| !name.starts_with('.')) {
+        let text = fs::read_to_string(directory.join(name)).unwrap();
+        rows.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    rows
+}
+
+fn check(user: &User) {
+    let mut each: Vec<u64> = rows(&user.path("each")).iter().map(|row| row["counter"].as_u64().unwrap()).collect();
+    each.sort_unstable();
+    let twice = each.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!((each.len() as u64, twice), (ROWS, None));
+    assert_eq!(each.last(), Some(&(ROWS - 1)));
+
+    let mut expected: BTreeMap<(u64, u64), (u64, u64, u64)> = BTreeMap::new();
+    let mut halves: BTreeMap<(u64, u64), Vec<u64>> = BTreeMap::new();
+    for counter in 0..ROWS {
+        let group = (counter / ROWS_PER_WINDOW, counter % KEYS);
+        let sum = expected.entry(group).or_default();
+        *sum = (sum.0 + 1, sum.1 + counter, 0);
+        halves.entry(group).or_default().push(counter / 2);
+    }
+    for (group, values) in &mut halves {
+        values.dedup();
+        expected.get_mut(group).unwrap().2 = values.len() as u64;
+    }
+    let found = rows(&user.path("sums"));
+    assert_eq!(found.len(), expected.len(), "each window and key once");
+    for row in found {
+        let start: time::Seconds = row["start"].as_str().unwrap().into();
+        let number = |name: &str| row[name].as_u64().unwrap();
+        assert_eq!(expected.get(&(start.0, number("k"))), Some(&(number("n"), number("total"), number("halves"))), "{row}");
+    }
+    // Nothing that was prepared and not published is left.
+    for directory in ["each", "sums"] {
+        let hidden: Vec<_> = names(&user.path(directory)).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert!(hidden.is_empty(), "{hidden:?}");
+    }
+}
+
+mod time {
+    /// Seconds since 2026 began, of a time in its first hour: `2026-01-01T00:00:07`.
+    pub(super) struct Seconds(pub(super) u64);
+
+    impl From<&str> for Seconds {
+        fn from(time: &str) -> Self {
+            let parts: Vec<u64> =
+                time.strip_prefix("2026-01-01T00:").unwrap().split(':').map(|part| part.parse().unwrap()).collect();
+            Seconds(parts[0] * 60 + parts[1])
+        }
+    }
+}
+
+/// A small generator (SplitMix64): the same moments for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Random {
+        let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+        println!("SEED={seed}");
+        Random(seed)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+fn crashes() -> u64 {
+    std::env::var("STREAMWRIGHT_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(6)
+}
+
+const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
+
+/// Controller and worker are killed together, and started again until the input has ended.
+#[test]
+fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
+    let mut random = Random::new();
+    let mut left = crashes();
+    while left > 0 {
+        let user = User::new();
+        let query = user.write("query.sql", &query(&user));
+        let query = query.to_str().unwrap();
+        for attempt in 0.. {
+            let parallelism = ["1", "2", "3"][random.below(3) as usize];
+            let mut arguments = vec!["run", "--state-dir", "state", "-p", parallelism, query];
+            arguments.extend(OFTEN);
+            let mut running = user.start(user.command(&arguments));
+            let crash = left > 0 && attempt < 4;
+            if !crash {
+                running.ended().with_code(0);
+                break;
+            }
+            left -= 1;
+            running.wait_until("worker", |run| !children(run.pid()).is_empty());
+            thread::sleep(Duration::from_millis(random.below(700)));
+            let workers = children(running.pid());
+            let only_the_worker = random.below(3) == 0;
+            if only_the_worker {
+                // The controller has another one go on.
+                for worker in &workers {
+                    // SAFETY: `kill` takes numbers; the process is a child of one that we have started.
+                    unsafe { libc::kill(i32::try_from(*worker).unwrap(), libc::SIGKILL) };
+                }
+                running.ended().with_code(0);
+                break;
+            }
+            running.signal(libc::SIGKILL);
+            drop(running);
+            workers.into_iter().for_each(wait_for_end_of);
+        }
+        check(&user);
+    }
+}
+
+/// Ctrl-C keeps windows open in a checkpoint, and the next run goes on with them, at another parallelism too.
+#[test]
+fn ctrl_c_stops_with_a_checkpoint_and_the_next_run_goes_on() {
+    let user = User::new();
+    let query = user.write("query.sql", &query(&user));
+    let query = query.to_str().unwrap();
+    let mut running = user.start(user.command(&["run", "--state-dir", "state", query]));
+    running.wait_until("worker", |run| !children(run.pid()).is_empty());
+    thread::sleep(Duration::from_millis(500));
+    running.signal(libc::SIGINT);
+    running.ended().with_code(0).saying("stopping with a checkpoint");
+    let read = rows(&user.path("each")).len() as u64;
+    assert!(read < ROWS, "it was stopped in the middle");
+    user.streamwright(&["run", "--state-dir", "state", "-p", "3", query]).with_code(0).saying("going on from checkpoint");
+    check(&user);
+    // It has nothing left to do.
+    user.streamwright(&["run", "--state-dir", "state", query]).with_code(0).saying("finished already");
+    check(&user);
+}

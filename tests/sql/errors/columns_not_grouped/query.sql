@@ -1,0 +1,16 @@
+CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  customer TEXT,
+  amount DOUBLE,
+  quantity INT,
+  note TEXT,
+  tags TEXT[],
+  place STRUCT<city TEXT, zip INT>,
+  at TIMESTAMP NOT NULL,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+SELECT note, quantity + 1 AS more, customer, count(*) AS n
+FROM orders
+GROUP BY customer, tumble(INTERVAL '10 seconds')
+HAVING amount > 1 AND n > 2;

@@ -1,0 +1,1 @@
+SELECT "userId", sum("amountDue") AS total FROM events GROUP BY "userId", date_bin(INTERVAL '10 seconds', "createdAt");

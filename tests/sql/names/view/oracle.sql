@@ -1,0 +1,1 @@
+SELECT "userId" AS "theUser", "createdAt" AS "seenAt" FROM events WHERE "eventType" = 'click';

@@ -1,0 +1,12 @@
+CREATE TABLE events (
+  id INT NOT NULL,
+  kind TEXT,
+  n BIGINT,
+  at TIMESTAMP NOT NULL
+) WITH (connector = 'single_file', path = 'events.jsonl', format = 'json', type = 'source');
+
+CREATE TABLE result WITH (
+  connector = 'single_file', path = '$OUT/result.csv.gz', format = 'csv', 'csv.delimiter' = ';', type = 'sink'
+);
+
+INSERT INTO result SELECT id, kind, n, at FROM events;

@@ -1,0 +1,1 @@
+SELECT "userId", "eventType", "amountDue" FROM events;

@@ -1,0 +1,94 @@
+//! What a job is told while it runs, and what it answers.
+//!
+//! There is one [`Control`] for all tasks, a picture and not a log: each task compares it with what it has done. That
+//! is enough, because a checkpoint is not begun before the last one is published, and a stop only becomes more urgent.
+
+use std::sync::Arc;
+
+use protocol::checkpoint::TaskSnapshot;
+use tokio::sync::watch;
+
+use crate::error::TaskError;
+use crate::exchange::Barrier;
+
+/// How to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stop {
+    /// Sources end; what they have read flows to the sinks, windows are flushed, sinks publish.
+    Graceful,
+    /// Tasks are dropped where they are.
+    Immediate,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Control {
+    pub(crate) stop: Option<Stop>,
+    /// The newest barrier that sources are to send.
+    pub(crate) barrier: Option<Barrier>,
+    /// Sinks publish what belongs to this epoch and earlier ones.
+    pub(crate) publish: u64,
+}
+
+/// Steers a job, from anywhere.
+#[derive(Clone, Debug)]
+pub struct Controls {
+    control: Arc<watch::Sender<Control>>,
+}
+
+impl Controls {
+    pub(crate) fn new() -> Self {
+        Controls { control: Arc::new(watch::Sender::new(Control::default())) }
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Control> {
+        self.control.subscribe()
+    }
+
+    /// A stop can be made more urgent, never less.
+    pub fn stop(&self, mode: Stop) {
+        self.control.send_if_modified(|control| {
+            let more = Some(mode) > control.stop;
+            control.stop = control.stop.max(Some(mode));
+            more
+        });
+    }
+
+    /// Ends the present epoch. An epoch that has been ended is not ended again.
+    pub fn checkpoint(&self, barrier: Barrier) {
+        self.control.send_if_modified(|control| {
+            let newer = control.barrier.is_none_or(|known| known.epoch < barrier.epoch);
+            if newer {
+                control.barrier = Some(barrier);
+            }
+            newer
+        });
+    }
+
+    /// The manifest of an epoch is in the log: sinks publish what they have prepared for it.
+    pub fn publish(&self, epoch: u64) {
+        self.control.send_if_modified(|control| {
+            let newer = control.publish < epoch;
+            control.publish = control.publish.max(epoch);
+            newer
+        });
+    }
+}
+
+/// Waits until a stop at least that urgent is asked for.
+pub(crate) async fn asked(control: &mut watch::Receiver<Control>, least: Stop) {
+    if control.wait_for(|control| control.stop >= Some(least)).await.is_err() {
+        // Nobody is left who could ask.
+        std::future::pending().await
+    }
+}
+
+/// What a task tells of checkpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Its part of a checkpoint is in the store.
+    Snapshot(Box<TaskSnapshot>),
+    /// It has published what it had prepared for this epoch and earlier ones.
+    Published { stage: usize, task: usize, epoch: u64 },
+    /// Its part of a checkpoint cannot be written.
+    Failed { stage: usize, task: usize, error: TaskError },
+}
