@@ -188,7 +188,8 @@ impl Source for Numbers {
             }
             // Partitions of a task are read about evenly, so that with `SLACK` no row is late.
             let first = open.iter().map(|at| self.partitions[*at].1).min().unwrap_or(0);
-            let near: Vec<usize> = open.into_iter().filter(|at| self.partitions[*at].1 <= first + 2 * self.batch).collect();
+            let near: Vec<usize> =
+                open.into_iter().filter(|at| self.partitions[*at].1 <= first + 2 * self.batch).collect();
             let at = near[self.world.random.below(near.len() as u64) as usize];
             let (partition, first) = self.partitions[at];
             let last = (first + self.batch).min(ROWS);
@@ -431,7 +432,9 @@ enum Order {
 }
 
 /// Messages in their order, each after a while.
-fn slow<T: Send + 'static>(world: Arc<World>) -> (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>, JoinHandle<()>) {
+fn slow<T: Send + 'static>(
+    world: Arc<World>,
+) -> (mpsc::UnboundedSender<T>, mpsc::UnboundedReceiver<T>, JoinHandle<()>) {
     let (sender, mut sent) = mpsc::unbounded_channel::<T>();
     let (out, receiver) = mpsc::unbounded_channel();
     let forwarding = tokio::spawn(async move {

@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(config.tuning.queue_batches, 8);
         assert_eq!(config.policy.allowed_restarts, None);
         assert_eq!(config.artifact_url, "/tmp/a");
-        assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(0));
+        assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(20));
         assert_eq!(set(&["pipeline.default-sink=preview"]).unwrap().default_sink, "stdout");
     }
 
@@ -354,7 +354,7 @@ mod tests {
         assert!(text("pipeline.source-batch-size=0").contains("must be a whole number from 1 on, not 0"));
         assert!(text("pipeline.source-batch-linger=fast").contains("must be a duration"));
         assert!(text("nothing").contains("no value"));
-        assert!(set(&["checkpoint-url=/tmp/c"]).unwrap().warnings[0].contains("\"checkpoint-url\" has no effect yet"));
+        assert!(set(&["api.http-port=5115"]).unwrap().warnings[0].contains("\"api.http-port\" has no effect yet"));
     }
 
     #[test]

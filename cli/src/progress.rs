@@ -29,6 +29,8 @@ struct State {
     /// The phases that have ended, with their times.
     phases: Vec<(String, Duration)>,
     last_line: Option<Instant>,
+    /// The newest attempt whose failure has been told.
+    told_generation: Option<u64>,
     rate: Rate,
 }
 
@@ -87,6 +89,12 @@ impl Progress {
         let mut state = self.state();
         let totals = Totals::of(&status.progress, plan);
         state.rate.measure(totals.rows_in, Instant::now());
+        if let (JobState::Recovering, Some(failure)) = (status.state, &status.failure)
+            && state.told_generation != Some(status.generation)
+        {
+            state.told_generation = Some(status.generation);
+            self.bar.suspend(|| eprintln!("recovering (restart {}): {}", status.restarts, failure.message));
+        }
         if !show {
             return;
         }

@@ -99,7 +99,8 @@ impl Session {
             started = started => started.inspect_err(|_| progress.clear())?,
         };
         progress.compiled(built.cached);
-        let Some(job) = self.start(&controller, &compiled, &built, &progress).await.inspect_err(|_| progress.clear())?
+        let Some(job) =
+            self.start(&controller, &compiled, &built, &progress).await.inspect_err(|_| progress.clear())?
         else {
             progress.clear();
             return Ok(ExitCode::SUCCESS);

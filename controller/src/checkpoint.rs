@@ -49,9 +49,14 @@ pub struct Setting {
 pub enum Event {
     Tick,
     Snapshot(Box<TaskSnapshot>),
-    Published { place: Place, epoch: u64 },
+    Published {
+        place: Place,
+        epoch: u64,
+    },
     /// The record is in the log.
-    Written { epoch: u64 },
+    Written {
+        epoch: u64,
+    },
     /// The user wants the job to stop, and to be able to go on.
     Stop,
 }
@@ -89,7 +94,9 @@ pub struct Completed {
 
 #[derive(Clone, Debug)]
 enum Phase {
-    Waiting { until: Time },
+    Waiting {
+        until: Time,
+    },
     Collecting(Collecting),
     Writing(Settling),
     Publishing(Settling),
@@ -299,7 +306,8 @@ impl Coordinator {
 
     fn manifest(&self, completed: &Completed, got: &BTreeMap<Place, TaskSnapshot>, wall: i64) -> Manifest {
         let stages = self.setting.plan.stages.iter().map(|stage| {
-            let tasks: Vec<&TaskSnapshot> = (0..stage.parallelism).filter_map(|task| got.get(&(stage.id, task))).collect();
+            let tasks: Vec<&TaskSnapshot> =
+                (0..stage.parallelism).filter_map(|task| got.get(&(stage.id, task))).collect();
             let tables = stage.tables.iter().enumerate();
             StageState {
                 stage: stage.id,

@@ -270,11 +270,20 @@ impl JobHandle {
 /// What happens to a job, other than from its workers' streams.
 enum Input {
     Stop(StopMode),
-    Worker { generation: u64, event: WorkerEvent },
+    Worker {
+        generation: u64,
+        event: WorkerEvent,
+    },
     /// The log belongs to that generation now.
-    Claimed { generation: u64, claim: Box<Claim> },
+    Claimed {
+        generation: u64,
+        claim: Box<Claim>,
+    },
     /// A manifest has been written, or not; the writer comes back.
-    Appended { writer: Box<Writer>, appended: Result<u64, AppendError> },
+    Appended {
+        writer: Box<Writer>,
+        appended: Result<u64, AppendError>,
+    },
 }
 
 /// The checkpoints of one generation.
@@ -425,8 +434,13 @@ impl JobLoop {
                 }
             }
             Input::Claimed { generation, claim } if generation == self.job.facts.generation => {
-                let checkpoints =
-                    Checkpoints { generation, writer: Some(self.log.writer(&claim)), claim: *claim, coordinator: None, uncollected: 0 };
+                let checkpoints = Checkpoints {
+                    generation,
+                    writer: Some(self.log.writer(&claim)),
+                    claim: *claim,
+                    coordinator: None,
+                    uncollected: 0,
+                };
                 self.checkpoints = Some(checkpoints);
             }
             Input::Claimed { .. } => {}

@@ -26,8 +26,8 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-pub mod collect;
 pub mod checkpoint;
+pub mod collect;
 pub mod control;
 pub mod diagram;
 pub mod job;

@@ -28,12 +28,34 @@ type Bound = Result<Block, String>;
 
 pub(crate) fn add(params: &[Param], _: &ScalarType) -> Bound {
     arity(params, 2)?;
+    match (&params[0].ty, &params[1].ty) {
+        (ScalarType::Time, ScalarType::Interval) => return Ok(shift_time(0, 1, 1)),
+        (ScalarType::Interval, ScalarType::Time) => return Ok(shift_time(1, 0, 1)),
+        _ => {}
+    }
     Ok(Box::new(|args, _| numeric::add_wrapping(args[0].datum(), args[1].datum()).map_err(arrow_message)))
 }
 
 pub(crate) fn subtract(params: &[Param], _: &ScalarType) -> Bound {
     arity(params, 2)?;
+    if (&params[0].ty, &params[1].ty) == (&ScalarType::Time, &ScalarType::Interval) {
+        return Ok(shift_time(0, 1, -1));
+    }
     Ok(Box::new(|args, _| numeric::sub_wrapping(args[0].datum(), args[1].datum()).map_err(arrow_message)))
+}
+
+/// A time of day and an interval: around the clock, so days and months change nothing.
+fn shift_time(time: usize, interval: usize, sign: i64) -> Block {
+    const DAY: i64 = 86_400_000_000_000;
+    Box::new(move |args, rows| {
+        let (times, intervals) = (args[time].array(rows)?, args[interval].array(rows)?);
+        let times = times.as_primitive::<arrow::datatypes::Time64NanosecondType>();
+        let intervals = intervals.as_primitive::<arrow::datatypes::IntervalMonthDayNanoType>();
+        let shifted: PrimitiveArray<arrow::datatypes::Time64NanosecondType> =
+            arrow::compute::binary(times, intervals, |time, by| (time + sign * (by.nanoseconds % DAY)).rem_euclid(DAY))
+                .map_err(arrow_message)?;
+        Ok(Arc::new(shifted))
+    })
 }
 
 pub(crate) fn multiply(params: &[Param], _: &ScalarType) -> Bound {

@@ -60,7 +60,7 @@ fn a_build_is_reported_with_digests_and_phases() {
 fn what_is_built_is_found_again_without_a_compiler() {
     let user = User::with_empty_store();
     let first = build(&user, &[BEATS]);
-    let other_layout = format!("-- the same\n{}", BEATS.replace(' ', "\n  "));
+    let other_layout = format!("\n-- the same\n{}", BEATS.replace(' ', "\n  "));
     let other_data = BEATS.replace("message_count = 5", "message_count = 6");
     for (query, same_pipeline) in [(BEATS, true), (other_layout.as_str(), true), (other_data.as_str(), false)] {
         let report = build(&user, &["--set", NO_COMPILER, query]);
@@ -182,7 +182,7 @@ fn a_build_directory_that_cannot_be_made_is_named() {
     let user = User::with_empty_store();
     user.write("file", "no directory");
     let refused = user.streamwright(&["run", "--set", "compiler.build-dir=file/work", BEATS]).with_code(4);
-    refused.without_rows().saying("cannot compile in \"file/work\"").saying("set compiler.build-dir to a directory");
+    refused.without_rows().saying("file/work\": Not a directory").saying("set compiler.build-dir to a directory");
 }
 
 // --- builds that do not come to their end --------------------------------------------------------------------------

@@ -71,7 +71,11 @@ fn check(user: &User) {
     for row in found {
         let start: time::Seconds = row["start"].as_str().unwrap().into();
         let number = |name: &str| row[name].as_u64().unwrap();
-        assert_eq!(expected.get(&(start.0, number("k"))), Some(&(number("n"), number("total"), number("halves"))), "{row}");
+        assert_eq!(
+            expected.get(&(start.0, number("k"))),
+            Some(&(number("n"), number("total"), number("halves"))),
+            "{row}"
+        );
     }
     // Nothing that was prepared and not published is left.
     for directory in ["each", "sums"] {
@@ -127,6 +131,8 @@ fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
         let user = User::new();
         let query = user.write("query.sql", &query(&user));
         let query = query.to_str().unwrap();
+        // Compiled beforehand, so that the only children of a run are its workers.
+        user.streamwright(&["build", query]).with_code(0);
         for attempt in 0.. {
             let parallelism = ["1", "2", "3"][random.below(3) as usize];
             let mut arguments = vec!["run", "--state-dir", "state", "-p", parallelism, query];
@@ -165,6 +171,7 @@ fn ctrl_c_stops_with_a_checkpoint_and_the_next_run_goes_on() {
     let user = User::new();
     let query = user.write("query.sql", &query(&user));
     let query = query.to_str().unwrap();
+    user.streamwright(&["build", query]).with_code(0);
     let mut running = user.start(user.command(&["run", "--state-dir", "state", query]));
     running.wait_until("worker", |run| !children(run.pid()).is_empty());
     thread::sleep(Duration::from_millis(500));
@@ -172,7 +179,9 @@ fn ctrl_c_stops_with_a_checkpoint_and_the_next_run_goes_on() {
     running.ended().with_code(0).saying("stopping with a checkpoint");
     let read = rows(&user.path("each")).len() as u64;
     assert!(read < ROWS, "it was stopped in the middle");
-    user.streamwright(&["run", "--state-dir", "state", "-p", "3", query]).with_code(0).saying("going on from checkpoint");
+    user.streamwright(&["run", "--state-dir", "state", "-p", "3", query])
+        .with_code(0)
+        .saying("going on from checkpoint");
     check(&user);
     // It has nothing left to do.
     user.streamwright(&["run", "--state-dir", "state", query]).with_code(0).saying("finished already");

@@ -50,12 +50,12 @@ use tokio::task::JoinSet;
 
 use crate::connector::{Attempt, ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters};
 use crate::error::TaskError;
+pub use crate::exchange::Barrier;
 use crate::exchange::{EdgeOutput, Halt, Inputs, Message, QueueSender};
 use crate::metrics::{Metered, TaskCounters};
 use crate::stage::{Pipeline, Stage};
 use control::asked;
 pub use control::{Controls, Report, Stop};
-pub use crate::exchange::Barrier;
 use files::{Owner, Share, StateFiles};
 use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task};
 
@@ -195,7 +195,8 @@ impl Job {
                 (files, reports.clone())
             });
             let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed };
-            let restored = keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
+            let restored =
+                keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
             let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);
             let running = Metered { task: Box::pin(task.run(feed, restored)), counters: counters.clone() };
             let handle = job.tasks.spawn_on(running, data);

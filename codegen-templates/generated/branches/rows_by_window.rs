@@ -48,6 +48,15 @@ impl Stage for RowsByWindow {
         }
         Ok(())
     }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(open) = self.tumble.next_open() {
+            let batch = self.results(&open);
+            self.states.release(&open);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
 }
 
 impl RowsByWindow {

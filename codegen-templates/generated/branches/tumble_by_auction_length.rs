@@ -5,7 +5,8 @@ use worker_lib::agg::{Avg, AvgDecimal, Count, MaxText, Min, Sum};
 use worker_lib::column::ScalarType;
 use worker_lib::scalar::Errors;
 use worker_lib::select::Rows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 4, fused from:
 /// - rows of stage 3
@@ -42,7 +43,7 @@ impl Stage for TumbleByAuctionLength {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, cx)
+        self.merge_states(&batch, false, cx)
     }
 
     fn on_watermark(
@@ -57,13 +58,39 @@ impl Stage for TumbleByAuctionLength {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
 }
 
 impl TumbleByAuctionLength {
     /// `GROUP BY auction, length(channel)`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
+        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -86,6 +113,9 @@ impl TumbleByAuctionLength {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
                 let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
                 state.n.merge(n.value(row));
                 state.low.merge(low.get(row));
                 state.high.merge(high.get(row));
@@ -98,6 +128,35 @@ impl TumbleByAuctionLength {
             }
         }
         Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+        columns.push(column::from_i32(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
+        columns.push(column::from_f64(values, nulls));
+        let values = column::dense(rows, |row| states[row].mean.count());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].filtered.finish(),
+        );
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
+        columns.push(column::from_decimal(values, nulls, 20, 2));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
+        columns.push(column::from_decimal(values, nulls, 38, 2));
+        let values = column::dense(rows, |row| states[row].mean_owed.count());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
@@ -119,7 +178,10 @@ impl TumbleByAuctionLength {
             |row| states[row].filtered.finish(),
         );
         columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].owed.finish_decimal(20, 2, &errors),
+        );
         columns.push(column::from_decimal(values, nulls, 20, 2));
         let (values, nulls) = column::dense_opt(
             rows,

@@ -4,7 +4,8 @@ use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Distinct, Sum};
 use worker_lib::column::ScalarType;
 use worker_lib::select::Rows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 2, fused from:
 /// - rows of stage 1
@@ -56,6 +57,68 @@ impl Stage for TumbleByChannel {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 3];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+            tables[1].push(self.n.changed(&changed, &self.tumble), changed.end);
+            tables[2].push(self.web.changed(&changed, &self.tumble), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        if table == 0 {
+            return self.merge_states(batch, true, &mut cx);
+        }
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                &mut cx,
+            )?;
+        for part in self.tumble.parts() {
+            match table {
+                1 => {
+                    self.n
+                        .assign(
+                            part.bin,
+                            self.tumble.rows_of(part),
+                            self.tumble.groups_of(part),
+                            batch.array(2),
+                            None,
+                        )
+                }
+                2 => {
+                    self.web
+                        .assign(
+                            part.bin,
+                            self.tumble.rows_of(part),
+                            self.tumble.groups_of(part),
+                            batch.array(2),
+                            None,
+                        )
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+        self.n.restored();
+        self.web.restored();
+    }
 }
 
 impl TumbleByChannel {
@@ -106,6 +169,47 @@ impl TumbleByChannel {
                 );
         }
         Ok(())
+    }
+
+    /// `GROUP BY channel`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        replace: bool,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let ratio = batch.i64(2);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
+                state.ratio.merge(ratio.get(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.

@@ -3,7 +3,8 @@
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::Count;
 use worker_lib::select::Rows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 6, fused from:
 /// - rows of stage 5
@@ -34,7 +35,7 @@ impl Stage for TumbleByWindow {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, cx)
+        self.merge_states(&batch, false, cx)
     }
 
     fn on_watermark(
@@ -49,13 +50,39 @@ impl Stage for TumbleByWindow {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
 }
 
 impl TumbleByWindow {
     /// ``
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
+        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(0)), &[], cx)?;
@@ -64,10 +91,24 @@ impl TumbleByWindow {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
                 let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
                 state.n.merge(n.value(row));
             }
         }
         Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.

@@ -65,7 +65,7 @@ impl Stage for Bids {
         if selection.is_empty() {
             return Ok(());
         }
-        let batch = selection.take_batch(&batch);
+        let batch = selection.take_columns(&batch, &[0, 1, 3]);
         let batch = self.compute(batch)?;
         let batch = self.compute2(batch)?;
         let batch = project(&batch);

@@ -4,7 +4,8 @@ use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, MaxText, Sum};
 use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::{Rows, Selection};
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -38,7 +39,7 @@ impl Stage for TumbleByAuction {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, cx)
+        self.merge_states(&batch, false, cx)
     }
 
     fn on_watermark(
@@ -53,13 +54,39 @@ impl Stage for TumbleByAuction {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
 }
 
 impl TumbleByAuction {
     /// `GROUP BY tumble(INTERVAL '10 seconds'), auction`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
+        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -76,12 +103,29 @@ impl TumbleByAuction {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
                 let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
                 state.bids.merge(bids.value(row));
                 state.total.merge(total.get(row));
                 state.channel.merge(channel.get(row));
             }
         }
         Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
@@ -118,20 +162,24 @@ fn filter(batch: &Batch) -> Selection {
 
 /// `SELECT auction, window.start, count(*), avg(price), max(channel)`
 fn project(batch: &Batch, selection: &Selection) -> Batch {
+    let batch = &selection.take_columns(batch, &[0, 1, 2, 3, 4]);
     let columns = [
-        selection.take(batch.array(0)),
-        selection.take(&batch.path(&[1, 0])),
-        selection.take(batch.array(2)),
-        mean(batch, selection),
-        selection.take(batch.array(4)),
+        batch.array(0).clone(),
+        batch.path(&[1, 0]),
+        batch.array(2).clone(),
+        mean(batch),
+        batch.array(4).clone(),
     ];
-    Batch::new(columns.into(), selection.len())
+    Batch::new(columns.into(), batch.rows)
 }
 
 /// `CAST(total AS DOUBLE) / CAST(bids AS DOUBLE)`
-fn mean(batch: &Batch, selection: &Selection) -> ArrayRef {
+fn mean(batch: &Batch) -> ArrayRef {
     let total = batch.i64(3);
     let bids = batch.i64(2);
-    let values = selection.map(|row| total.value(row) as f64 / bids.value(row) as f64);
-    column::from_f64(values, selection.valid(&[total.nulls]))
+    let values = column::dense(
+        batch.rows,
+        |row| total.value(row) as f64 / bids.value(row) as f64,
+    );
+    column::from_f64(values, column::all_valid(&[total.nulls]))
 }

@@ -88,7 +88,11 @@ impl StageOpKind {
             StageOpKind::Tumble { tumble, .. } => {
                 visit(&tumble.event_time);
                 tumble.keys.iter().for_each(|key| visit(&key.expr));
-                tumble.aggregates.iter().flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter)).for_each(visit);
+                tumble
+                    .aggregates
+                    .iter()
+                    .flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter))
+                    .for_each(visit);
             }
         }
     }

@@ -125,7 +125,8 @@ pub(crate) fn publish(token: &Value) -> Result<Vec<PathBuf>, TaskError> {
 pub(crate) fn discard(directory: &Path, depth: usize, attempt: &Attempt) -> Result<(), TaskError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // What is no directory says so when it is written to.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
         Err(error) => return Err(io_error("read directory", directory, &error)),
     };
     for entry in entries {

@@ -103,7 +103,10 @@ fn a_task_that_has_ended_stands_for_itself_and_gives_its_tokens_once() {
     it.step(snapshot(0, None), at(1), 0);
     assert_eq!(it.step(Event::Tick, at(10), 0), [Effect::Begin { epoch: 5, last: false }]);
     let effects = it.step(snapshot(1, Some(5)), at(11), 0);
-    assert_eq!(tokens(written(&effects).unwrap()), [json!({ "task": 0, "epoch": null }), json!({ "task": 1, "epoch": 5 })]);
+    assert_eq!(
+        tokens(written(&effects).unwrap()),
+        [json!({ "task": 0, "epoch": null }), json!({ "task": 1, "epoch": 5 })]
+    );
     it.step(Event::Written { epoch: 5 }, at(11), 0);
     it.step(published(0, 5), at(11), 0);
     it.step(published(1, 5), at(11), 0);

@@ -78,9 +78,7 @@ fn drain(mode: StopMode, deadline: Time, facts: &mut Facts, event: &Event, now: 
         Event::Worker { event, .. } => match event {
             WorkerEvent::Finished => Stopping::ending(Teardown::wait(facts, now)),
             // It may have read the stop before it had anything to stop.
-            WorkerEvent::Started => {
-                stay(vec![Effect::SendStop { generation: facts.generation, mode }])
-            }
+            WorkerEvent::Started => stay(vec![Effect::SendStop { generation: facts.generation, mode }]),
             WorkerEvent::TaskFailed(failure) => Failing::enter(facts, failure.clone(), Worker::Alive, now),
             WorkerEvent::NotStarted(failure) => Failing::enter(facts, failure.clone(), Worker::Gone, now),
             WorkerEvent::Exited(exit) => Failing::enter(facts, exit.unexpected(), Worker::Gone, now),

@@ -88,9 +88,10 @@ impl StateFiles {
             path,
         };
         let name = format!("{}/{}", self.job, file.path);
-        self.objects.put(&name, bytes).await.map_err(|error| {
-            TaskError::retryable(format!("cannot write a checkpoint: {error}"))
-        })?;
+        self.objects
+            .put(&name, bytes)
+            .await
+            .map_err(|error| TaskError::retryable(format!("cannot write a checkpoint: {error}")))?;
         Ok(Some(file))
     }
 
@@ -111,7 +112,9 @@ impl StateFiles {
             .get(&name)
             .await
             .map_err(|error| TaskError::retryable(format!("cannot read a checkpoint: {error}")))?
-            .ok_or_else(|| TaskError::fatal(format!("the checkpoint's file \"{}/{name}\" is missing", self.objects.url())))?;
+            .ok_or_else(|| {
+                TaskError::fatal(format!("the checkpoint's file \"{}/{name}\" is missing", self.objects.url()))
+            })?;
         let found = Digest::of(&bytes).to_string();
         if found != file.sha256 {
             let url = self.objects.url();
@@ -129,7 +132,8 @@ impl StateFiles {
         for batch in reader {
             let batch = batch.map_err(|error| damaged(error.to_string()))?;
             let (expected, found) = (spec.columns.to_arrow(), batch.schema());
-            if expected.fields().iter().map(|field| field.data_type()).ne(found.fields().iter().map(|f| f.data_type())) {
+            if expected.fields().iter().map(|field| field.data_type()).ne(found.fields().iter().map(|f| f.data_type()))
+            {
                 return Err(damaged("its columns are not those of the table".to_owned()));
             }
             let rows = batch.num_rows();
@@ -198,7 +202,8 @@ fn encode(spec: &TableSpec, batches: &[Batch]) -> Result<Bytes, TaskError> {
     let wrong = |error: &dyn std::fmt::Display| TaskError::fatal(format!("cannot encode state: {error}"));
     let schema = spec.columns.to_arrow();
     let codec = Compression::ZSTD(ZstdLevel::try_new(1).map_err(|error| wrong(&error))?);
-    let properties = WriterProperties::builder().set_compression(codec).set_created_by("streamwright".to_owned()).build();
+    let properties =
+        WriterProperties::builder().set_compression(codec).set_created_by("streamwright".to_owned()).build();
     let mut writer =
         ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(|error| wrong(&error))?;
     for batch in batches {

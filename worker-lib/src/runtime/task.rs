@@ -32,9 +32,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::TURN_MOST;
 use super::control::{Control, Controls, Report, Stop};
 use super::files::{Owner, Share, StateFiles};
-use super::TURN_MOST;
 use crate::batch::Batch;
 use crate::connector::{Sink, SinkCounters, Source, SourceEvent};
 use crate::error::TaskError;
@@ -146,7 +146,8 @@ impl Task {
         if ended == Ended::Finished {
             self.watermark(END).await?;
             self.outputs.announce(Message::End).await?;
-            let position = |source: Box<dyn Source>| SourceState { position: source.position(), watermarks: Vec::new() };
+            let position =
+                |source: Box<dyn Source>| SourceState { position: source.position(), watermarks: Vec::new() };
             self.report_end(source.map(position)).await?;
         }
         self.publish_rest().await?;

@@ -193,10 +193,13 @@ fn merge_states(
         let member = &slot.name;
         updates.extend(quote!(state.#member.merge(#(#values),*);));
     }
-    let replace = quote!(if replace { *state = Default::default(); });
+    let replace = quote!(if replace {
+        *state = Default::default();
+    });
     let body = group_loop(windows, states, &quote!(#replace #updates), &TokenStream::new());
     let bindings = scope.bindings();
-    let more = if states.is_some() { " Partial states; `replace`: what the groups had before is forgotten." } else { "" };
+    let more =
+        if states.is_some() { " Partial states; `replace`: what the groups had before is forgotten." } else { "" };
     let parameter = if states.is_some() { quote!(replace) } else { quote!(_replace) };
     stage.add_method(quote! {
         #[doc = #note]
@@ -247,9 +250,9 @@ fn checkpoints(
     });
     let tables = Token::usize_unsuffixed(1 + sets.len());
     let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
-    let pushes = numbers.zip(&sets).map(|(table, set)| {
-        quote!(tables[#table].push(self.#set.changed(&changed, &self.#windows), changed.end);)
-    });
+    let pushes = numbers
+        .zip(&sets)
+        .map(|(table, set)| quote!(tables[#table].push(self.#set.changed(&changed, &self.#windows), changed.end);));
     let restore = if sets.is_empty() {
         quote!(self.#merge(batch, true, &mut cx))
     } else {

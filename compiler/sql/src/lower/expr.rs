@@ -277,10 +277,15 @@ impl Scope<'_> {
         if arg.kind == ExprKind::Literal(Literal::Null) {
             return Ok(Expr::literal(Literal::Null, ty));
         }
+        let name = if fallible_as_null { "try_cast" } else { "cast" };
+        if has_local_time(&arg.ty) != has_local_time(&ty) && has_zone(&arg.ty) != has_zone(&ty) {
+            // What a clock on the wall shows there is another instant: the kernel knows the zone's rules.
+            return Ok(kernel(name, vec![arg], ty));
+        }
         let fits = compiler_ir::expr::cast_always_fits(&arg.ty, &ty);
         let nullable = arg.nullable || (fallible_as_null && !fits);
         let kind = ExprKind::Cast { arg: Box::new(arg), fallible_as_null };
-        Ok(native_or(Expr { kind, ty, nullable }, if fallible_as_null { "try_cast" } else { "cast" }))
+        Ok(native_or(Expr { kind, ty, nullable }, name))
     }
 
     /// Constants of the argument's type make an `IN`; a null among them makes what is not found unknown; anything else
@@ -558,7 +563,17 @@ fn native_function(name: &str, args: &[Expr]) -> Option<(NativeFn, Vec<Expr>)> {
 
 /// Native code reckons in UTC.
 fn utc(time: &Expr) -> bool {
-    !matches!(&time.ty, ScalarType::Timestamp { zone: Some(zone), .. } if zone != "UTC" && zone != "+00:00")
+    !has_zone(&time.ty)
+}
+
+/// A zone other than UTC.
+fn has_zone(ty: &ScalarType) -> bool {
+    matches!(ty, ScalarType::Timestamp { zone: Some(zone), .. } if zone != "UTC" && zone != "+00:00")
+}
+
+/// A time or date without a zone.
+fn has_local_time(ty: &ScalarType) -> bool {
+    matches!(ty, ScalarType::Timestamp { zone: None, .. } | ScalarType::Date | ScalarType::Time)
 }
 
 fn date_field(expr: &Expr) -> Option<DateField> {

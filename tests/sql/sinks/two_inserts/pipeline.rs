@@ -54,14 +54,15 @@ fn filter(batch: &Batch) -> Selection {
 
 /// `SELECT CAST(id AS BIGINT), kind`
 fn project(batch: &Batch, selection: &Selection) -> Batch {
-    let columns = [id(batch, selection), selection.take(batch.array(1))];
-    Batch::new(columns.into(), selection.len())
+    let batch = &selection.take_columns(batch, &[0, 1]);
+    let columns = [id(batch), batch.array(1).clone()];
+    Batch::new(columns.into(), batch.rows)
 }
 
 /// `CAST(id AS BIGINT)`
-fn id(batch: &Batch, selection: &Selection) -> ArrayRef {
+fn id(batch: &Batch) -> ArrayRef {
     let id = batch.i32(0);
-    let values = selection.map(|row| i64::from(id.value(row)));
+    let values = column::dense(batch.rows, |row| i64::from(id.value(row)));
     column::from_i64(values, None)
 }
 
@@ -104,7 +105,7 @@ impl Stage for Filter2 {
         if selection.is_empty() {
             return Ok(());
         }
-        let batch = selection.take_batch(&batch);
+        let batch = selection.take_columns(&batch, &[1, 2]);
         let batch = self.compute(batch)?;
         let batch = project(&batch);
         cx.emit(batch);

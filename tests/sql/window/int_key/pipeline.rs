@@ -72,7 +72,8 @@ use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, Sum};
 use worker_lib::column::ScalarType;
 use worker_lib::select::Rows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -105,7 +106,7 @@ impl Stage for TumbleByValue {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, cx)
+        self.merge_states(&batch, false, cx)
     }
 
     fn on_watermark(
@@ -120,13 +121,39 @@ impl Stage for TumbleByValue {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
 }
 
 impl TumbleByValue {
     /// `SELECT count(1), count(n), sum(CAST(id AS BIGINT)) GROUP BY tumble(10s), (n % 3)`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
+        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -143,12 +170,30 @@ impl TumbleByValue {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
                 let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
                 state.count.merge(count.value(row));
                 state.count_n.merge(count_n.value(row));
                 state.sum_id.merge(sum_id.get(row));
             }
         }
         Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].count.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].count_n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_id.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
@@ -238,6 +283,15 @@ impl Stage for VByValue {
         while let Some(closed) = self.tumble.next_closed(watermark) {
             let batch = self.results(&closed);
             self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(open) = self.tumble.next_open() {
+            let batch = self.results(&open);
+            self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())

@@ -68,7 +68,8 @@ pub(crate) fn main() -> ExitCode {
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Avg, Count, Max, Min, Sum};
 use worker_lib::select::Rows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -106,7 +107,7 @@ impl Stage for TumbleByWindowToStdout {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, cx)
+        self.merge_states(&batch, false, cx)
     }
 
     fn on_watermark(
@@ -121,13 +122,39 @@ impl Stage for TumbleByWindowToStdout {
         }
         Ok(())
     }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
 }
 
 impl TumbleByWindowToStdout {
     /// `SELECT count(n), sum(n), min(n), max(n), avg(CAST(n AS DOUBLE)), sum((CAST(CAST(n AS TINYINT) AS BIGINT) + 1)), max(CAST(id AS BIGINT UNSIGNED)) GROUP BY tumble...`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
+        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(0)), &[], cx)?;
@@ -143,6 +170,9 @@ impl TumbleByWindowToStdout {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
                 let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
                 state.count_n.merge(count_n.value(row));
                 state.sum_n.merge(sum_n.get(row));
                 state.min_n.merge(min_n.get(row));
@@ -153,6 +183,34 @@ impl TumbleByWindowToStdout {
             }
         }
         Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].count_n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.sum());
+        columns.push(column::from_f64(values, nulls));
+        let values = column::dense(rows, |row| states[row].avg_n.count());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].sum_value.finish(),
+        );
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
+        columns.push(column::from_u64(values, nulls));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
@@ -260,6 +318,15 @@ impl Stage for VByWindow {
         while let Some(closed) = self.tumble.next_closed(watermark) {
             let batch = self.results(&closed);
             self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(open) = self.tumble.next_open() {
+            let batch = self.results(&open);
+            self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())
