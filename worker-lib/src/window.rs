@@ -648,8 +648,7 @@ mod tests {
                 true => (Input::position(&taken_times), Input::position(&taken_keys)),
                 false => (Input::row(&times), Input::row(&keys)),
             };
-            let mut cx = StageContext::default();
-            cx.tracks_changes = true;
+            let mut cx = StageContext { tracks_changes: true, ..StageContext::default() };
             self.tumble.assign(selected, time, &[key], &mut cx).unwrap();
             self.late += cx.late_rows;
             for part in self.tumble.parts() {

@@ -78,9 +78,8 @@ const TUMBLE: Query =
 
 fn main() -> Outcome<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.first().map(String::as_str) {
-        Some(READ_PARQUET) => return read_parquet(&args[1..]),
-        _ => {}
+    if let Some(READ_PARQUET) = args.first().map(String::as_str) {
+        return read_parquet(&args[1..]);
     }
     let arguments = Arguments::parse(&args)?;
     let temporary = tempfile::tempdir()?;

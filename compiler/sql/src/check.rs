@@ -320,10 +320,10 @@ impl<'a> Check<'a> {
             match item {
                 // A plain column that is repeated gets another name.
                 SelectItem::UnnamedExpr(Expr::Identifier(ident)) if !plain.insert(normalize(ident)) => {}
-                SelectItem::ExprWithAlias { alias: ident, .. } | SelectItem::UnnamedExpr(Expr::Identifier(ident)) => {
-                    if !seen.insert(normalize(ident)) {
-                        repeated.push(duplicate(&normalize(ident), span_of(ident.span)));
-                    }
+                SelectItem::ExprWithAlias { alias: ident, .. } | SelectItem::UnnamedExpr(Expr::Identifier(ident))
+                    if !seen.insert(normalize(ident)) =>
+                {
+                    repeated.push(duplicate(&normalize(ident), span_of(ident.span)));
                 }
                 SelectItem::Wildcard(options) if is_plain(options) && scope.relations.len() == 1 => {
                     for column in scope.relations.iter().filter_map(wildcard).flatten().map(|output| output.column) {
