@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
 use serde_json::Value;
@@ -114,13 +116,17 @@ impl Run {
     fn execute(&self, case: &Case, binary: &Path, plan: &Value) -> Result<Ended, String> {
         let path = self.out.path().join(".plan.json");
         fs::write(&path, plan.to_string()).map_err(|error| error.to_string())?;
-        let output = Command::new(binary)
-            .args(["run", "--plan"])
-            .arg(&path)
-            .current_dir(&case.directory)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| format!("{}: {error}", binary.display()))?;
+        let mut command = Command::new(binary);
+        command.args(["run", "--plan"]).arg(&path).current_dir(&case.directory).stdin(Stdio::null());
+        let output = loop {
+            match command.output() {
+                // Another case has forked while this binary was being written, and has not begun its program yet.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                output => break output.map_err(|error| format!("{}: {error}", binary.display()))?,
+            }
+        };
         fs::remove_file(&path).map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.out.path().to_string_lossy(), "$OUT");
         let mut outputs = Outputs::new();
