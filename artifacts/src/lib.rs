@@ -16,8 +16,8 @@
 //! Invariants: a file under `cas/` or `ac/` is complete, for it got there by `rename` after `fsync`; a process that
 //! dies leaves a file under `tmp/` and nothing else. Two processes that write the same write the same bytes.
 //!
-//! The interface is synchronous: a local store is a few system calls, and callers on an async runtime have
-//! `spawn_blocking`. Not here: what the bytes mean, compilation, object stores (their URLs are recognised, and
+//! The interface of the store is synchronous: it is a few system calls, and callers on an async runtime have
+//! `spawn_blocking`. What checkpoints need of an object store is [`objects`], which is not. Not here: what the bytes mean, compilation, object stores (their URLs are recognised, and
 //! refused by [`Store::open`] until they have a client).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]

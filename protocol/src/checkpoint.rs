@@ -161,8 +161,6 @@ pub struct TaskSnapshot {
     pub state: TaskState,
     /// By table of the stage: its specification, and the file of this epoch, if any row has changed.
     pub tables: Vec<(TableSpec, Option<StateFile>)>,
-    /// Of the files: each is the whole table, so that those of earlier epochs are not needed any more.
-    pub whole: bool,
     pub times: SnapshotTimes,
 }
 

@@ -10,7 +10,7 @@
 //! generated code calls. Everything there is synchronous and, but for one-line inline loops, not generic: an async
 //! or generic function is compiled again in every pipeline that reaches it, and that is the user's waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
-//! generated code.
+//! generated code. Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`.
 //!
 //! Not here: SQL, plans, code generation, formats, connectors, metadata storage.
 

@@ -33,7 +33,7 @@ fn snapshot(task: usize, epoch: Option<u64>) -> Event {
     let source = Some(SourceState::default());
     let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token] };
     let times = SnapshotTimes::default();
-    Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], whole: false, times }))
+    Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], times }))
 }
 
 fn published(task: usize, epoch: u64) -> Event {

@@ -389,7 +389,7 @@ impl Task {
                 let _ = before.await;
             }
             let Share { stage, task, .. } = share;
-            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, whole: false, times };
+            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, times };
             // Nobody listens: the job has ended otherwise.
             let _ = reports.send(Report::Snapshot(Box::new(snapshot)));
         }));
