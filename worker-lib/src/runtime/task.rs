@@ -98,6 +98,8 @@ pub(super) struct Task {
     event_time: Option<i64>,
     /// The newest epoch that has been ended.
     epoch: u64,
+    /// The task has reported its end: the next manifest is the first that knows of it.
+    ended: bool,
     /// Of the sink: what is prepared, with the epoch in which it is published.
     prepared: Vec<(u64, Value)>,
     /// The newest epoch whose publication has been reported.
@@ -125,6 +127,7 @@ impl Task {
             control: controls.subscribe(),
             event_time: None,
             epoch: 0,
+            ended: false,
             prepared: Vec::new(),
             published: 0,
             upload: None,
@@ -151,6 +154,10 @@ impl Task {
             self.report_end(source.map(position)).await?;
         }
         self.publish_rest().await?;
+        if let Some(upload) = self.upload.take() {
+            // What has been reported is heard before the end.
+            let _ = upload.await;
+        }
         self.counters.finish();
         Ok(())
     }
@@ -428,6 +435,7 @@ impl Task {
         self.prepare(self.epoch + 1).await?;
         let last = self.prepared.iter().filter(|(epoch, _)| *epoch > self.epoch);
         let tokens = last.map(|(_, token)| token.clone()).collect();
+        self.ended = true;
         let state = TaskState { watermark: self.event_time, ended: true, source, tokens };
         self.upload(None, self.epoch + 1, state, Vec::new(), SnapshotTimes::default());
         Ok(())
@@ -438,7 +446,7 @@ impl Task {
         if self.checkpoints.managed.is_none() {
             return self.publish(u64::MAX).await;
         }
-        // A sink that has prepared nothing still says that it has published, for the checkpoint that waits for it.
+        // A sink that has prepared nothing waits too: the job is not over before its last manifest is written.
         while self.outputs.sink.is_some() && self.published < self.last_epoch() {
             let publish = self.control.borrow_and_update().publish;
             self.publish(publish).await?;
@@ -451,7 +459,7 @@ impl Task {
 
     /// The epoch with which everything is published.
     fn last_epoch(&self) -> u64 {
-        self.prepared.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0).max(self.epoch)
+        if self.ended { self.epoch + 1 } else { self.epoch }
     }
 
     /// Rows through the stage; the watermark that the stage saw in them.
