@@ -166,7 +166,9 @@ impl Session {
         } else if let Some(newest) =
             controller.newest_checkpoint(&spec.checkpoints.url, &last.id).await.map_err(controller_failure)?
         {
-            if newest.reason == Reason::End {
+            // What was prepared last may never have been published: then the job begins once more, does that, and ends.
+            let tokens = newest.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| &task.tokens);
+            if newest.reason == Reason::End && tokens.count() == 0 {
                 progress.line(&format!(
                     "finished already: all input was processed; --force runs the query of \"{directory}\" again"
                 ));
