@@ -150,14 +150,14 @@ impl Session {
         built: &Built,
         progress: &Progress,
     ) -> Result<Option<JobHandle>, Failure> {
-        let mut spec = self.spec(compiled, built);
-        let Some(last) = controller.last_job().await.map_err(controller_failure)? else {
+        let spec = self.spec(compiled, built);
+        // Another job knows nothing of the earlier one's checkpoints.
+        let last = if self.arguments.force { None } else { controller.last_job().await.map_err(controller_failure)? };
+        let Some(last) = last else {
             return controller.submit(spec).await.map(Some).map_err(controller_failure);
         };
         let directory = self.state_dir.path.display();
-        if self.arguments.force {
-            spec.checkpoints.resume = false;
-        } else if last.code != compiled.code {
+        if last.code != compiled.code {
             return Err(Failure::usage(format!(
                 "state directory \"{directory}\" belongs to another query, \"{}\"",
                 last.name
@@ -193,7 +193,6 @@ impl Session {
                 interval: self.config.checkpoint_interval,
                 timeout: self.config.checkpoint_timeout,
                 keep: CHECKPOINTS_KEPT,
-                resume: true,
             },
         }
     }

@@ -210,7 +210,6 @@ impl Controller {
                 checkpoint_url: spec.checkpoints.url.clone(),
                 restore: String::new(),
             },
-            first_epoch: if spec.checkpoints.resume { 0 } else { view.last + 1 },
             spec,
             controller: self.address(),
             store: self.store.clone(),
@@ -336,8 +335,6 @@ struct JobLoop {
     /// For the tasks that watch workers; weak, so that they do not keep the queue open.
     inputs: mpsc::WeakSender<Input>,
     log: Log,
-    /// Manifests before it are not restored.
-    first_epoch: u64,
     checkpoints: Option<Checkpoints>,
 }
 
@@ -538,7 +535,7 @@ impl JobLoop {
             generation: checkpoints.generation,
             plan,
             next_epoch: checkpoints.claim.number + 1,
-            restored: restored(&checkpoints.claim, self.first_epoch).cloned(),
+            restored: checkpoints.claim.restore.clone(),
             interval,
             timeout,
         };
@@ -719,7 +716,7 @@ impl JobLoop {
             Effect::SendStart { generation } => {
                 let mut start = self.plan.clone();
                 let claim = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.generation == generation);
-                if let Some(manifest) = claim.and_then(|checkpoints| restored(&checkpoints.claim, self.first_epoch)) {
+                if let Some(manifest) = claim.and_then(|checkpoints| checkpoints.claim.restore.as_ref()) {
                     start.restore = serde_json::to_string(manifest).expect("a manifest is JSON");
                 }
                 let start = rpc::controller_message::Message::Start(start);
@@ -759,11 +756,6 @@ impl JobLoop {
             .insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
         tokio::spawn(watch_worker(self.scheduler.clone(), worker, self.log.clone(), self.inputs.clone(), killed));
     }
-}
-
-/// What a generation goes on from.
-fn restored(claim: &Claim, first_epoch: u64) -> Option<&Manifest> {
-    claim.restore.as_ref().filter(|manifest| manifest.epoch >= first_epoch)
 }
 
 fn stop_message(mode: rpc::StopMode) -> rpc::ControllerMessage {

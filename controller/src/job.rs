@@ -36,9 +36,6 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// Checkpoints that are kept; older ones are collected.
     pub keep: usize,
-    /// Go on from the newest one, if there is any. Otherwise the job starts from its beginning, and its earlier
-    /// checkpoints are no longer restored.
-    pub resume: bool,
 }
 
 /// What a worker is told beside its plan.
@@ -190,7 +187,6 @@ pub(crate) mod tests {
                 interval: Duration::from_secs(10),
                 timeout: Duration::from_secs(600),
                 keep: 10,
-                resume: true,
             },
         }
     }
