@@ -196,7 +196,7 @@ fn ctrl_c_stops_with_a_checkpoint_and_the_next_run_goes_on() {
 fn unpublish(user: &User) -> usize {
     let checkpoints = user.path("state/checkpoints");
     let log =
-        checkpoints.join(&names(&checkpoints).into_iter().find(|name| !name.starts_with('.')).unwrap()).join("log");
+        checkpoints.join(names(&checkpoints).into_iter().find(|name| !name.starts_with('.')).unwrap()).join("log");
     let newest = log.join(names(&log).last().unwrap());
     let manifest: Value = serde_json::from_str(&fs::read_to_string(newest).unwrap()).unwrap();
     assert_eq!((&manifest["record"], &manifest["reason"]), (&"checkpoint".into(), &"end".into()));
