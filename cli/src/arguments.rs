@@ -65,6 +65,10 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) force: bool,
 
+    /// Write to a file, as JSON, how the job has ended and what each task has counted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
     /// Set a configuration key, as in pipeline.source-batch-size=1024
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
@@ -89,7 +93,7 @@ pub(crate) struct Explain {
     /// A file, `-` for stdin, or the text itself
     pub(crate) query: String,
 
-    /// Which representation: ast, logical, plan, stream or rust
+    /// Which representation: ast, bound, logical, plan, stream, rust or job
     #[arg(long, default_value_t = View::Stream)]
     pub(crate) view: View,
 

@@ -115,7 +115,7 @@ impl Config {
                 None => path("build"),
             },
             bundle: values.text("compiler.bundle")?.map(PathBuf::from),
-            rustc: values.text("compiler.rustc")?.map(PathBuf::from),
+            rustc: values.text("compiler.rustc")?.map(|text| program(&text)).transpose()?,
             default_sink: match values.text("pipeline.default-sink")? {
                 // A preview is what a web page shows; here it is the terminal.
                 Some(sink) if sink == "preview" => "stdout".into(),
@@ -205,6 +205,15 @@ fn local_directory(url: &str) -> Result<PathBuf, Failure> {
             .map_err(|error| Failure::usage(format!("cannot use the directory \"{}\": {error}", path.display()))),
         Err(error) => Err(Failure::usage(&error).with_hint(Some(error.hint()))),
     }
+}
+
+/// A bare name is looked for in `PATH`; a path is made absolute, as the program is started elsewhere.
+fn program(text: &str) -> Result<PathBuf, Failure> {
+    if text.contains('/') {
+        return std::path::absolute(text)
+            .map_err(|error| Failure::usage(format!("cannot use the program \"{text}\": {error}")));
+    }
+    Ok(PathBuf::from(text))
 }
 
 /// The user's directory for a purpose, by the XDG rule.

@@ -14,6 +14,7 @@ mod failure;
 mod key;
 mod progress;
 mod query;
+mod report;
 mod run;
 
 // Pipelines link these; see Cargo.toml.

@@ -35,9 +35,8 @@ struct State {
 }
 
 impl Progress {
-    /// `quiet`: nothing live, though stderr is a terminal.
-    pub(crate) fn new(quiet: bool) -> Progress {
-        let live = !quiet && std::io::stderr().is_terminal();
+    pub(crate) fn new() -> Progress {
+        let live = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if live {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));

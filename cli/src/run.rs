@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::query::Query;
+use crate::report::Report;
 
 /// How often it is looked whether anybody still reads the rows.
 const READER_CHECK: Duration = Duration::from_millis(500);
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("no query").with_hint(Some("Give a file, - for stdin, or the text in quotes.")));
     };
     let query = Query::read(query)?;
+    let report = arguments.report.as_deref().map(Report::create).transpose()?;
     let state_dir = StateDir::new(arguments.state_dir.as_deref().or(config.state_dir.as_deref()))?;
     let store = open_store(&config.artifact_url)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,7 +48,7 @@ pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::job(format!("cannot start threads: {error}")))?;
-    let ended = runtime.block_on(Session { arguments, config, query, state_dir, store }.run());
+    let ended = runtime.block_on(Session { arguments, config, query, report, state_dir, store }.run());
     // A thread that is still waiting for the file system must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_millis(100));
     ended
@@ -80,6 +82,7 @@ struct Session {
     arguments: Run,
     config: Config,
     query: Query,
+    report: Option<Report>,
     state_dir: StateDir,
     store: Store,
 }
@@ -87,7 +90,7 @@ struct Session {
 impl Session {
     async fn run(self) -> Result<ExitCode, Failure> {
         let mut interrupts = Interrupts::listen()?;
-        let progress = Arc::new(Progress::new(false));
+        let progress = Arc::new(Progress::new());
         let started =
             async { tokio::try_join!(self.compile(progress.clone()), self.start_controller(progress.clone())) };
         let ((compiled, built), controller) = tokio::select! {
@@ -244,13 +247,19 @@ impl Session {
                 _ = reader_check.tick(), if to_stdout && !reader_gone => {
                     if stdout_is_broken() {
                         reader_gone = true;
-                        // In good order: other sinks may still have their readers.
-                        job.stop(StopMode::Graceful).await;
+                        // In good order, as other sinks may still have their readers. A job that can be resumed goes
+                        // back to its last checkpoint: it has not ended, and the next reader is to miss no row.
+                        let lasting = self.state_dir.temporary.is_none();
+                        job.stop(if lasting { StopMode::Immediate } else { StopMode::Graceful }).await;
                     }
                 }
             }
         };
-        self.conclude(&last, plan, progress, begun.elapsed(), interrupted, to_stdout)
+        let running = begun.elapsed();
+        let reported = self.report.as_ref().map_or(Ok(()), |report| report.write(&last, plan, running));
+        // Why the job failed matters more than that nobody will read of it.
+        let code = self.conclude(&last, plan, progress, running, interrupted, to_stdout)?;
+        reported.map(|()| code)
     }
 
     fn conclude(
@@ -274,6 +283,9 @@ impl Session {
                 Err(Failure::job(&failure.message)
                     .with_hint(failure.hint.as_ref())
                     .with_detail(failure.detail.as_ref()))
+            }
+            (state, _) if !state.is_terminal() => {
+                Err(Failure::job("the job is gone without having ended: this is a bug in streamwright"))
             }
             (state, _) => {
                 progress.summary(last, plan, running);

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use protocol::job::JobPlan;
+use protocol::report::TaskReport;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::TaskError;
@@ -299,18 +300,7 @@ fn info(pipeline: &Pipeline) -> serde_json::Value {
 fn report_of(counters: &[std::sync::Arc<crate::metrics::TaskCounters>], took: Duration) -> serde_json::Value {
     let tasks: Vec<_> = counters
         .iter()
-        .map(|counters| {
-            let now = counters.snapshot();
-            serde_json::json!({
-                "stage": now.stage, "name": counters.stage_name, "task": now.task,
-                "rows_in": now.rows_in, "rows_out": now.rows_out,
-                "batches_in": now.batches_in, "batches_out": now.batches_out,
-                "bytes_in": now.bytes_in, "bytes_out": now.bytes_out,
-                "blocked_nanos": now.blocked_nanos, "busy_nanos": now.busy_nanos,
-                "late_rows": now.late_rows, "bad_rows": now.bad_rows,
-                "watermark": now.watermark, "lag": now.lag, "finished": now.finished,
-            })
-        })
+        .map(|counters| TaskReport { name: counters.stage_name.clone(), counted: counters.snapshot() })
         .collect();
     serde_json::json!({ "seconds": took.as_secs_f64(), "tasks": tasks })
 }

@@ -186,7 +186,9 @@ impl Job {
                 Some((source, plan)) => Feed::Source(source, plan),
                 None => Feed::Queues(Inputs::new(queues.inputs.remove(&place).unwrap_or_default())),
             };
-            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, job.controls.clone()));
+            // A job with checkpoints is not at its end when a reader goes: whoever can resume it decides how it stops.
+            let unread = keeping.is_none().then(|| job.controls.clone());
+            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, unread));
             let edges = queues.outputs.remove(&place).unwrap_or_default();
             let outputs = Outputs::new(edges, sink, counters.clone());
             let managed = keeping.as_ref().map(|keeping| {

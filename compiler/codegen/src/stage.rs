@@ -42,6 +42,9 @@ const RESERVED: [&str; 16] = [
     "changed_states",
 ];
 
+/// Types that a module names without an import; `Self` is no name at all.
+const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
+
 /// What generated code may import: the name, and where it is from.
 const IMPORTS: [(&str, &str); 36] = [
     ("Kernel", "kernels::Kernel"),
@@ -148,7 +151,7 @@ pub(crate) struct StageCode {
 
 impl StageCode {
     fn new(name: &str) -> StageCode {
-        let mut types = Names::reserving(&IMPORTS.map(|(name, _)| name));
+        let mut types = Names::reserving(&[PRELUDE.as_slice(), &IMPORTS.map(|(name, _)| name)].concat());
         StageCode {
             names: Names::reserving(&[RESERVED.as_slice(), &IMPORTS.map(|(name, _)| name)].concat()),
             field_names: Names::default(),

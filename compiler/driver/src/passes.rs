@@ -42,6 +42,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
     let script = trace.fallible("parse", || compiler_sql::parse(&request.sql))?;
     trace.show(View::Ast, until, || script.to_string())?;
     let bound = trace.fallible("bind", || compiler_sql::bind(&script, &options))?;
+    trace.show(View::Bound, until, || bound.to_string())?;
     let warnings = bound.warnings().to_vec();
     let bound = trace.pass("rules", || compiler_sql::optimize(bound));
     trace.show(View::Logical, until, || bound.to_string())?;
@@ -58,6 +59,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
         let plan = job_plan(&graph, &code);
         (code, plan)
     });
+    trace.show(View::Job, until, || serde_json::to_string_pretty(&plan).expect("a plan is JSON"))?;
     Ok(Compiled { files, code, plan, warnings, views: BTreeMap::new(), passes: Vec::new() })
 }
 

@@ -407,7 +407,8 @@ pub fn function_name(function: NativeFn) -> &'static str {
     }
 }
 
-fn date_field(field: DateField) -> &'static str {
+/// The SQL name of a field of a date.
+pub fn date_field(field: DateField) -> &'static str {
     match field {
         DateField::Year => "year",
         DateField::Quarter => "quarter",

@@ -349,7 +349,8 @@ fn check_tumble_shape(tumble: &Tumble, findings: &mut Findings) {
     }
 }
 
-fn holds_map(ty: &ScalarType) -> bool {
+/// Whether values of the type are maps or have maps in them: those have no order and no hash.
+pub fn holds_map(ty: &ScalarType) -> bool {
     match ty {
         ScalarType::Map { .. } => true,
         ScalarType::List(item) => holds_map(item),

@@ -391,9 +391,12 @@ impl<'a> Check<'a> {
                 };
                 relations.push(named(alias.as_ref(), single.as_ref(), rows));
             }
-            TableFactor::Derived { lateral, subquery, alias, .. } => {
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
                 if *lateral {
                     self.unsupported(span, "LATERAL");
+                }
+                if sample.is_some() {
+                    self.unsupported(span, "TABLESAMPLE");
                 }
                 let rows = self.query(subquery);
                 relations.push(named(alias.as_ref(), None, rows));
@@ -754,6 +757,15 @@ pub(crate) fn function_name(function: &Function) -> String {
     }
 }
 
+/// Whether a call has a clause that means something for the rows of a group only.
+fn has_aggregate_clause(function: &Function) -> bool {
+    let in_list = match &function.args {
+        FunctionArguments::List(list) => list.duplicate_treatment.is_some() || !list.clauses.is_empty(),
+        FunctionArguments::None | FunctionArguments::Subquery(_) => false,
+    };
+    in_list || function.null_treatment.is_some()
+}
+
 /// The expressions that GROUP BY governs.
 fn select_exprs(select: &Select) -> impl Iterator<Item = &Expr> {
     let items = select.projection.iter().filter_map(|item| match item {
@@ -946,6 +958,8 @@ impl ExprCheck<'_, '_> {
             self.check.error(code::UNKNOWN_FUNCTION, span, format!("function \"{name}\" does not exist"), hint);
         } else if function.filter.is_some() || !function.within_group.is_empty() {
             self.misplaced(span, &name, "FILTER and WITHIN GROUP belong to aggregate functions");
+        } else if has_aggregate_clause(function) {
+            self.misplaced(span, &name, "DISTINCT, ORDER BY and RESPECT NULLS belong to aggregate functions");
         }
     }
 

@@ -45,6 +45,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ("INTERSECT", "choose rows with WHERE: those of another query would all have to be kept"),
     ("MINUS", "leave rows out with WHERE: those of another query would all have to be kept"),
     ("VALUES", "read the rows from a table with a connector"),
+    ("TABLESAMPLE", "choose rows with WHERE: random() < 0.1"),
     ("TABLE", "use SELECT * FROM"),
     ("SELECT DISTINCT", "group by the columns and a tumble(...) window"),
     ("SELECT INTO", "use INSERT INTO table SELECT ..."),
@@ -173,6 +174,9 @@ const REMEDIES: &[(&str, &str)] = &[
     ("\" does not exist", "name one that is defined"),
 ];
 
+/// For a message that no table has: DataFusion's own, mostly.
+const ELSEWHERE: &str = "docs/sql.md says what a query may have, docs/limits.md what it may not have yet";
+
 /// What to write instead of a construct that is not supported.
 pub(crate) fn instead_of(what: &str) -> Option<&'static str> {
     INSTEAD.iter().find(|(begins, _)| what.starts_with(begins)).map(|(_, hint)| *hint)
@@ -193,10 +197,10 @@ pub(crate) fn constant_of(ty: &ScalarType) -> Option<&'static str> {
     })
 }
 
-/// Gives every error that has none the hint that the tables have for it.
+/// Gives every error that has none the hint that the tables have for it, or says where to read on.
 pub(crate) fn complete(mut errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
     for error in errors.iter_mut().filter(|error| error.hint.is_none()) {
-        error.hint = remedy(&error.message).map(str::to_owned);
+        error.hint = Some(remedy(&error.message).unwrap_or(ELSEWHERE).to_owned());
     }
     errors
 }
@@ -226,5 +230,12 @@ mod tests {
         for (part, hint) in REMEDIES {
             assert_eq!(remedy(part), Some(*hint), "{part}");
         }
+    }
+
+    #[test]
+    fn no_error_is_without_a_hint() {
+        let errors =
+            ["never heard of", "a thing is not supported yet"].map(|message| Diagnostic::error("E0401", None, message));
+        assert!(complete(errors.into()).iter().all(|error| error.hint.as_deref() == Some(ELSEWHERE)));
     }
 }

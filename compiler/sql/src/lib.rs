@@ -38,6 +38,8 @@ mod typing;
 
 mod comparisons;
 mod constants;
+mod filters;
+mod guards;
 mod rules;
 mod substitution;
 mod window;

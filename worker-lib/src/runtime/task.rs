@@ -262,6 +262,10 @@ impl Task {
     /// Does what a source's task is told between two batches.
     async fn obey(&mut self, source: &mut dyn Source, partitions: &Partitions) -> Result<Option<Ended>, Halt> {
         let control = *self.control.borrow_and_update();
+        if control.stop == Some(Stop::Immediate) {
+            // No end of the input, which would fire windows: the task is about to be dropped.
+            return Err(Halt::Abandoned);
+        }
         self.publish(control.publish).await?;
         if let Some(barrier) = control.barrier.filter(|barrier| barrier.epoch > self.epoch) {
             let state = SourceState { position: source.position(), watermarks: partitions.observed() };
@@ -596,15 +600,16 @@ impl Outputs {
 pub(super) struct SinkOutput {
     sink: Box<dyn Sink>,
     counters: Arc<SinkCounters>,
-    controls: Controls,
+    /// To stop the job with when nobody reads any more.
+    unread: Option<Controls>,
     /// It has rows that may be in its buffer.
     dirty: bool,
     flushed: Instant,
 }
 
 impl SinkOutput {
-    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, controls: Controls) -> Self {
-        SinkOutput { sink, counters, controls, dirty: false, flushed: Instant::now() }
+    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, unread: Option<Controls>) -> Self {
+        SinkOutput { sink, counters, unread, dirty: false, flushed: Instant::now() }
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), TaskError> {
@@ -638,8 +643,10 @@ impl SinkOutput {
 
     /// Nobody reads what the sink writes: the job has done its work.
     fn stop_if_closed(&self) {
-        if self.counters.closed.load(Relaxed) {
-            self.controls.stop(Stop::Graceful);
+        if let Some(controls) = &self.unread
+            && self.counters.closed.load(Relaxed)
+        {
+            controls.stop(Stop::Graceful);
         }
     }
 }

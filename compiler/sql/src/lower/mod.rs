@@ -13,6 +13,7 @@
 //!
 //! Not here: where operators run (placement).
 
+mod call;
 mod expr;
 mod hoist;
 mod literal;
@@ -273,7 +274,7 @@ impl Lowerer<'_> {
             self.plan.nodes[input.node.0].event_time = event_time;
             return Ok(Relation { event_time, ..input });
         }
-        let relation = self.computed(input, &mut exprs, "GENERATED ALWAYS AS");
+        let relation = self.computed(input, &mut exprs, "GENERATED ALWAYS AS")?;
         let schema = self.schema(relation.node).clone();
         let (mut stored, mut made) = (relation.columns.iter(), exprs.into_iter());
         let mut columns = Vec::with_capacity(table.columns.len());
@@ -312,7 +313,7 @@ impl Lowerer<'_> {
             }
         }];
         let note = note::watermark(table);
-        let relation = self.computed(input, &mut exprs, &note);
+        let relation = self.computed(input, &mut exprs, &note)?;
         let expr = exprs.pop().expect("one watermark");
         let schema = self.schema(relation.node).clone();
         let node = Node {
@@ -338,7 +339,7 @@ impl Lowerer<'_> {
     }
 
     /// Moves the kernel calls of expressions into `Compute` nodes; what is left of them is native.
-    fn computed(&mut self, input: Relation, exprs: &mut [Expr], note: &str) -> Relation {
+    fn computed(&mut self, input: Relation, exprs: &mut [Expr], note: &str) -> Result2<Relation> {
         let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
         for expr in exprs.iter_mut() {
             hoist.expr(expr);
@@ -346,10 +347,19 @@ impl Lowerer<'_> {
         self.compute(input, hoist, exprs.iter_mut().collect(), note)
     }
 
-    fn compute(&mut self, mut relation: Relation, hoist: Hoist, exprs: Vec<&mut Expr>, note: &str) -> Relation {
+    fn compute(
+        &mut self,
+        mut relation: Relation,
+        hoist: Hoist,
+        exprs: Vec<&mut Expr>,
+        note: &str,
+    ) -> Result2<Relation> {
         for (columns, calls) in hoist.finish(exprs) {
             let mut schema = self.schema(relation.node).clone();
             for column in &columns {
+                if let Some(fault) = call::fault(&column.call, self.span) {
+                    return Err(Box::new(fault));
+                }
                 schema.fields.push(Field::new(&column.name, column.call.ty.clone(), column.call.nullable));
             }
             relation.computed.extend(calls);
@@ -361,7 +371,7 @@ impl Lowerer<'_> {
                 note: note.to_owned(),
             });
         }
-        relation
+        Ok(relation)
     }
 
     fn project(&mut self, input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> NodeId {
@@ -401,7 +411,7 @@ impl Lowerer<'_> {
             return Ok(Relation { columns, ..input });
         }
         let note = note::select(exprs);
-        let relation = self.computed(input, &mut lowered, &note);
+        let relation = self.computed(input, &mut lowered, &note)?;
         let mut taken = Names::default();
         let mut columns = Vec::with_capacity(lowered.len() + 1);
         for (expr, field) in lowered.into_iter().zip(out.fields()) {
@@ -440,7 +450,7 @@ impl Lowerer<'_> {
             let note = note::filter(group.iter().map(|(_, part)| *part));
             let Some(predicate) = group.into_iter().map(|(expr, _)| expr).reduce(expr::and) else { continue };
             let mut exprs = [predicate];
-            relation = self.computed(relation, &mut exprs, &note);
+            relation = self.computed(relation, &mut exprs, &note)?;
             let [predicate] = exprs;
             let schema = self.schema(relation.node).clone();
             relation.node = self.add(Node {
@@ -517,7 +527,7 @@ impl Lowerer<'_> {
                 Part::Aggregate(aggregate) => hoist.aggregate(aggregate.filter.as_mut(), aggregate.arg.as_mut()),
             }
         }
-        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), &note);
+        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), &note)?;
         let schema = self.schema(relation.node);
         let event_time =
             relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
@@ -544,7 +554,7 @@ impl Lowerer<'_> {
         for (part, expr) in parts.into_iter().zip(node.keys.iter().chain(&node.aggregates)) {
             let name = taken.fresh(&short_name(expr));
             match part {
-                Part::Key(expr) if holds_map(&expr.ty) => {
+                Part::Key(expr) if verify::holds_map(&expr.ty) => {
                     return self.unsupported(format!("a group key of type {}", expr.ty));
                 }
                 Part::Key(expr) => keys.push(Column { name, expr }),
@@ -567,9 +577,8 @@ impl Lowerer<'_> {
         let [argument] = params.args.as_slice() else {
             return self.unsupported(format!("{name} of several arguments"));
         };
-        let counts_rows = name == "count"
-            && !params.distinct
-            && matches!(argument, DfExpr::Literal(value, _) if !matches!(value, ScalarValue::Null) && !value.is_null());
+        let counts_rows =
+            name == "count" && !params.distinct && matches!(argument, DfExpr::Literal(value, _) if !value.is_null());
         let arg = if counts_rows { None } else { Some(scope.lower(argument)?) };
         let ty = scope.type_of(expr)?;
         let arg_ty = arg.as_ref().map(|arg| arg.ty.clone());
@@ -586,7 +595,7 @@ impl Lowerer<'_> {
         };
         let decimal = |ty: &ScalarType| matches!(ty, ScalarType::Decimal { .. });
         let ty = match (function, &arg_ty) {
-            (AggregateFn::Count, Some(ty)) if distinct && holds_map(ty) => return wrong(),
+            (AggregateFn::Count, Some(ty)) if distinct && verify::holds_map(ty) => return wrong(),
             (AggregateFn::Count, _) => ScalarType::Int64,
             (AggregateFn::Sum, Some(arg)) if arg.is_integer() || arg.is_float() || decimal(arg) => ty,
             (AggregateFn::Avg, Some(ScalarType::Float64)) => ty,
@@ -634,15 +643,6 @@ fn is_fresh(op: &Op) -> bool {
 
 fn is_fresh_call(call: &Expr) -> bool {
     matches!(&call.kind, ExprKind::Kernel { name, .. } if FRESH_PER_CALL.contains(&name.as_str()))
-}
-
-fn holds_map(ty: &ScalarType) -> bool {
-    match ty {
-        ScalarType::Map { .. } => true,
-        ScalarType::List(item) => holds_map(item),
-        ScalarType::Struct(fields) => fields.iter().any(|field| holds_map(&field.ty)),
-        _ => false,
-    }
 }
 
 /// A name for the generated code: what is read, or what is called.

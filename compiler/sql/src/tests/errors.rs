@@ -44,6 +44,42 @@ fn places_are_exact() {
 }
 
 #[test]
+fn what_only_parser_or_planner_would_let_through_is_refused() {
+    for (sql, message) in [
+        (
+            "SELECT price FROM (SELECT price FROM bids) AS b TABLESAMPLE BERNOULLI (10)",
+            "TABLESAMPLE is not supported yet",
+        ),
+        (
+            "INSERT INTO totals PARTITION (auction = 1) SELECT auction, price FROM bids",
+            "this form of INSERT is not supported yet",
+        ),
+        (
+            "CREATE VIEW v CLUSTER BY (a) AS SELECT price AS a FROM bids; SELECT price FROM bids",
+            "the statement CREATE VIEW with options is not supported yet",
+        ),
+        ("SELECT upper(DISTINCT channel) FROM bids", "function upper is not allowed in this context"),
+        ("SELECT CAST(tags AS DATE) FROM bids", "cannot cast type TEXT[] to DATE"),
+        ("SELECT CAST(channel AS BIGINT[]) FROM bids", "cannot cast type TEXT to BIGINT[]"),
+        (
+            "SELECT price FROM bids WHERE TRY_CAST(place AS BIGINT) > 1",
+            "cannot cast type STRUCT<city TEXT, zip INT> to BIGINT",
+        ),
+    ] {
+        let errors = compile(&with_tables(sql)).unwrap_err();
+        assert_eq!((errors.len(), errors[0].message.as_str()), (1, message), "{sql}\n{}", messages(&errors));
+        assert!(errors[0].span.is_some() && errors[0].hint.is_some(), "{sql}\n{}", messages(&errors));
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_is_told_with_a_place() {
+    let errors = parse(&format!("SELECT price FROM bids WHERE {}", vec!["price > 1"; 500].join(" OR "))).unwrap_err();
+    assert_eq!((errors.len(), errors[0].code), (1, "E0101"), "{}", messages(&errors));
+    assert!(errors[0].span.is_some(), "{}", messages(&errors));
+}
+
+#[test]
 fn names_that_are_there_are_found() {
     for sql in [
         "SELECT b.price, b.place.city, place.zip FROM bids AS b",
