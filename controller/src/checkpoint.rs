@@ -22,6 +22,7 @@ use protocol::checkpoint::{
     FORMAT, Manifest, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState, TaskSnapshot,
 };
 use protocol::job::JobPlan;
+use protocol::mutant::{self, Mutant};
 
 use crate::job::{ErrorClass, Failure};
 use crate::state::Time;
@@ -184,8 +185,9 @@ impl Coordinator {
     fn on_snapshot(&mut self, snapshot: TaskSnapshot) {
         let place = (snapshot.stage, snapshot.task);
         match (&mut self.phase, snapshot.epoch) {
+            // Said twice, its tokens may have been published since.
             (_, None) => {
-                self.ended.insert(place, snapshot);
+                self.ended.entry(place).or_insert(snapshot);
             }
             (Phase::Collecting(Collecting { epoch, got, .. }), Some(of)) if of == *epoch => {
                 got.insert(place, snapshot);
@@ -301,6 +303,9 @@ impl Coordinator {
         let manifest = self.manifest(&completed, &got, wall);
         self.newest = Some(manifest.clone());
         self.phase = Phase::Writing(Settling { completed, since: now, sinks, ended });
+        if mutant::is(Mutant::PublishedTooEarly) {
+            effects.push(Effect::Publish { epoch });
+        }
         effects.push(Effect::Write(Box::new(manifest)));
     }
 

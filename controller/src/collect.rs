@@ -27,6 +27,7 @@ use std::collections::BTreeSet;
 
 use artifacts::objects::Entry;
 use protocol::checkpoint::Manifest;
+use protocol::mutant::{self, Mutant};
 
 use crate::log::{Log, LogError, record_number};
 
@@ -69,7 +70,10 @@ pub async fn collect(log: &Log, keep: usize, generation: u64) -> Result<Collecte
 
 async fn view(log: &Log, keep: usize, generation: u64) -> Result<View, LogError> {
     let tail = log.tail(keep).await?;
-    let savepoints = log.savepoints().await?.into_iter().map(|savepoint| savepoint.manifest).collect();
+    let mut savepoints: Vec<_> = log.savepoints().await?.into_iter().map(|savepoint| savepoint.manifest).collect();
+    if mutant::is(Mutant::SavepointIgnored) {
+        savepoints.clear();
+    }
     Ok(View {
         job: log.job().to_owned(),
         objects: log.list("").await?,

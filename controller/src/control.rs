@@ -20,7 +20,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use artifacts::Store as Artifacts;
 use artifacts::objects::open_objects;
@@ -31,6 +31,7 @@ use protocol::rpc::worker_message::Message;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::checkpoint::{self, Coordinator, Setting};
 use crate::collect::collect;
@@ -378,7 +379,7 @@ impl JobLoop {
             let deadline = unheard.chain(deadline).chain(checkpoint).min();
             let timeout = async {
                 match deadline {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };

@@ -36,13 +36,15 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{interleave, take};
 use protocol::job::ExchangePlan;
+use protocol::mutant::{self, Mutant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::TaskError;
@@ -249,6 +251,12 @@ impl EdgeOutput {
 
     /// Sends a message to everyone, after all that is held.
     pub(crate) async fn announce(&mut self, message: Message) -> Result<(), Halt> {
+        if matches!(message, Message::Barrier(Barrier { last: true, .. }))
+            && mutant::is(Mutant::InFlightDropped)
+            && let Some(router) = &mut self.router
+        {
+            router.drain()?;
+        }
         self.release().await?;
         for sender in &self.senders {
             sender.send(message.clone()).await?;

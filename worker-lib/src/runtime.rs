@@ -22,7 +22,8 @@
 //!
 //! **Cost.** For each batch and task: two clock readings, about ten uncontended atomic additions, the walk over the
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
-//! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row.
+//! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row. The clock is tokio's, which a simulation can
+//! own: that is an atomic load more than the system's.
 //!
 //! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
 
@@ -42,8 +43,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::objects::Objects;
-use protocol::checkpoint::{Manifest, StageState};
+use protocol::checkpoint::{Manifest, SourceState, StageState};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
+use protocol::mutant::{self, Mutant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -388,8 +390,9 @@ fn positions(state: &StageState) -> Vec<serde_json::Value> {
 fn take_over(state: &StageState, share: Share) -> Restored {
     let same = state.tasks.len() == share.parallelism;
     let source = |task: usize| state.tasks.get(task).and_then(|task| task.source.as_ref());
-    let sources = state.tasks.iter().filter_map(|task| task.source.as_ref());
-    Restored {
+    let live = state.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.source.as_ref());
+    let least = |source: &SourceState| source.watermarks.iter().map(|(_, watermark)| *watermark).min();
+    let mut restored = Restored {
         files: state.tables.iter().map(|table| table.files.clone()).collect(),
         owners: state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect(),
         watermark: match same {
@@ -402,13 +405,24 @@ fn take_over(state: &StageState, share: Share) -> Restored {
         },
         any_partition: match same {
             true => None,
-            false => sources.flat_map(|source| &source.watermarks).map(|(_, watermark)| *watermark).min(),
+            // A task that had none yet held everything back. Its rows may be in any partition now.
+            false => live.map(least).min().flatten(),
         },
         tokens: match share.task {
             0 => state.tasks.iter().flat_map(|task| task.tokens.clone()).collect(),
             _ => Vec::new(),
         },
+    };
+    if mutant::is(Mutant::TokenForgotten) {
+        restored.tokens.clear();
     }
+    if mutant::is(Mutant::WatermarkForgotten) {
+        restored.owners.iter_mut().for_each(|owner| owner.watermark = None);
+        restored.watermark = None;
+        restored.partitions.clear();
+        restored.any_partition = None;
+    }
+    restored
 }
 
 /// A checkpoint of other code means nothing to this one.

@@ -122,6 +122,21 @@ fn a_task_that_has_ended_stands_for_itself_and_gives_its_tokens_once() {
 }
 
 #[test]
+fn an_end_that_is_told_twice_gives_its_tokens_once() {
+    let mut it = coordinator();
+    it.step(snapshot(0, None), at(1), 0);
+    it.step(Event::Tick, at(10), 0);
+    it.step(snapshot(1, Some(5)), at(11), 0);
+    it.step(Event::Written { epoch: 5 }, at(11), 0);
+    it.step(published(0, 5), at(11), 0);
+    it.step(published(1, 5), at(11), 0);
+    it.step(snapshot(0, None), at(12), 0);
+    it.step(Event::Tick, at(21), 0);
+    let effects = it.step(snapshot(1, Some(6)), at(22), 0);
+    assert_eq!(tokens(written(&effects).unwrap()), [json!({ "task": 1, "epoch": 6 })]);
+}
+
+#[test]
 fn a_task_that_ends_while_a_manifest_is_written_keeps_its_tokens_for_the_next() {
     let mut it = coordinator();
     it.step(Event::Tick, at(10), 0);

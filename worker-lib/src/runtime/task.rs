@@ -23,14 +23,16 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::poll;
 use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
 use protocol::job::SourcePlan;
+use protocol::mutant::{self, Mutant};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::TURN_MOST;
 use super::control::{Control, Controls, Report, Stop};
@@ -318,6 +320,11 @@ impl Task {
                     watermarks.set_live(input);
                     None
                 }
+                Received::Message(_, Message::Barrier(barrier))
+                    if mutant::is(Mutant::InputNotAligned) && barrier.epoch <= self.epoch =>
+                {
+                    None
+                }
                 Received::Message(input, Message::Barrier(barrier)) => {
                     inputs.hold(input);
                     aligning.get_or_insert((barrier, now));
@@ -334,7 +341,8 @@ impl Task {
                 self.outputs.announce(if idle { Message::Idle } else { Message::Active }).await?;
             }
             // An input that has ended has no barrier to wait for.
-            if let Some((barrier, since)) = aligning.filter(|_| inputs.all_held()) {
+            let unaligned = || mutant::is(Mutant::InputNotAligned);
+            if let Some((barrier, since)) = aligning.filter(|_| inputs.all_held() || unaligned()) {
                 aligning = None;
                 self.barrier(barrier, None, since.elapsed()).await?;
                 if barrier.last {
@@ -526,7 +534,7 @@ fn micros(time: Duration) -> u64 {
 /// Sleeps until then; for ever without a time.
 async fn until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use protocol::checkpoint::TaskState;
 use serde_json::json;
 
 use super::toys::*;
@@ -246,4 +247,23 @@ async fn a_plan_that_does_not_fit_is_refused_before_anything_runs() {
         "the plan hashes a column that the stage does not have"
     );
     assert_eq!(refusal(|plan| plan.edges.clear()), "the plan gives the stage both a source and an edge, or neither");
+}
+
+#[test]
+fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_none() {
+    let task = |ended: bool, watermarks: Vec<(usize, i64)>| TaskState {
+        watermark: watermarks.iter().map(|(_, watermark)| *watermark).max(),
+        ended,
+        source: Some(SourceState { position: None, watermarks }),
+        tokens: vec![],
+    };
+    let begin = |tasks: Vec<TaskState>| {
+        let state = StageState { stage: 0, name: String::new(), operators: vec![], tables: vec![], tasks };
+        take_over(&state, Share { stage: 0, task: 0, parallelism: 1 }).any_partition
+    };
+    let read = task(false, vec![(0, 30), (1, 20)]);
+    assert_eq!(begin(vec![read.clone(), task(false, vec![(0, 25)])]), Some(20));
+    assert_eq!(begin(vec![read.clone(), task(true, vec![])]), Some(20));
+    assert_eq!(begin(vec![read, task(false, vec![])]), None);
+    assert_eq!(begin(vec![task(true, vec![]), task(true, vec![])]), None);
 }
