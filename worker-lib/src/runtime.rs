@@ -28,6 +28,7 @@
 
 mod control;
 mod files;
+mod stored;
 mod task;
 #[cfg(test)]
 mod tests;

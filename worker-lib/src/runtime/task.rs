@@ -173,17 +173,7 @@ impl Task {
             }
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
-            for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
-                for file in of_table {
-                    let share = self.checkpoints.share;
-                    for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
-                        stage.restore(table, &rows, watermark)?;
-                    }
-                }
-            }
-            if let Some(watermark) = restored.watermark {
-                stage.restored(watermark);
-            }
+            files.restore(stage.as_mut(), &self.checkpoints.tables, self.checkpoints.share, restored).await?;
         }
         self.event_time = restored.watermark;
         if let Some(watermark) = restored.watermark {
