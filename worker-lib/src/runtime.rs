@@ -24,8 +24,10 @@
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
 //! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`),
+//! what every stage is tested for ([`conformance`]).
 
+pub mod conformance;
 mod control;
 mod files;
 mod stored;
