@@ -1,4 +1,4 @@
-//! What all cases share: the toolchain bundle, the store of binaries, a runtime.
+//! What all cases share: the toolchain bundle, the store of binaries, a runtime, the server that workers attach to.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use artifacts::Store;
 use compiler_driver::Compiled;
 use compiler_service::{BuildOptions, Bundle, build};
+use controller::server::{self, Registry, Server};
 use tokio::runtime::Runtime;
 
 use super::program;
@@ -16,6 +17,9 @@ pub(crate) struct World {
     /// Verified copies of the binaries, by digest: a blob is not executable where it lies.
     binaries: PathBuf,
     pub(crate) runtime: Runtime,
+    /// By job, who listens to its workers.
+    pub(crate) workers: Registry,
+    server: Server,
 }
 
 impl World {
@@ -39,7 +43,14 @@ impl World {
         let store = Store::open(&url.to_string_lossy()).map_err(|error| error.to_string())?;
         let options = BuildOptions::new(bundle, store.clone(), cache.join("build"));
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
-        Ok(World { options, store, binaries, runtime })
+        let workers = Registry::default();
+        let server = runtime.block_on(server::start(workers.clone())).map_err(|error| error.to_string())?;
+        Ok(World { options, store, binaries, runtime, workers, server })
+    }
+
+    /// Where workers attach.
+    pub(crate) fn controller(&self) -> String {
+        format!("http://{}", self.server.address)
     }
 
     /// The executable of a compiled query.
