@@ -1,4 +1,4 @@
-//! What all cases share: the toolchain bundle, the store of binaries, a runtime.
+//! What all cases share: the toolchain bundle, the store of binaries, a runtime, the server that workers attach to.
 //!
 //! ```text
 //!  target/release/sql-cases/<bundle>/         what was built with a bundle: store/, bin/, build/
@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use artifacts::Store;
 use compiler_driver::Compiled;
 use compiler_service::{BuildOptions, Bundle, build};
+use controller::server::{self, Registry, Server};
 use tokio::runtime::Runtime;
 
 use super::program;
@@ -26,6 +27,9 @@ pub(crate) struct World {
     /// Verified copies of the binaries, by digest: a blob is not executable where it lies.
     binaries: PathBuf,
     pub(crate) runtime: Runtime,
+    /// By job, who listens to its workers.
+    pub(crate) workers: Registry,
+    server: Server,
     /// As long as it is open, nobody removes what we use.
     _in_use: File,
 }
@@ -53,7 +57,14 @@ impl World {
         let store = Store::open(&url.to_string_lossy()).map_err(|error| error.to_string())?;
         let options = BuildOptions::new(bundle, store.clone(), cache.join("build"));
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
-        Ok(World { options, store, binaries, runtime, _in_use: in_use })
+        let workers = Registry::default();
+        let server = runtime.block_on(server::start(workers.clone())).map_err(|error| error.to_string())?;
+        Ok(World { options, store, binaries, runtime, workers, server, _in_use: in_use })
+    }
+
+    /// Where workers attach.
+    pub(crate) fn controller(&self) -> String {
+        format!("http://{}", self.server.address)
     }
 
     /// The executable of a compiled query.

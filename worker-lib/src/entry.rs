@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   BINARY worker --controller URL --worker-id ID --job-id ID --generation N   run a job for a controller
+//!                 [--epoch-rows N]                                             with epochs of so many rows, for tests
 //!   BINARY run --plan FILE [--report]                                          run a job alone
 //!   BINARY info                                                                what this binary is, as JSON
 //!   BINARY --version
@@ -48,7 +49,7 @@ pub mod exit {
 const SHUTDOWN_MOST: Duration = Duration::from_millis(200);
 
 const USAGE: &str = "\
-usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N]
+usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N] [--epoch-rows N]
        BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--threads N]
        BINARY info
        BINARY --version";
@@ -56,7 +57,7 @@ usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N 
 /// What the arguments ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Worker { identity: Identity, threads: Option<usize> },
+    Worker { identity: Identity, threads: Option<usize>, epoch_rows: Option<usize> },
     Run { plan: String, report: bool, limits: Limits, threads: Option<usize> },
     Info,
     Version,
@@ -80,8 +81,8 @@ pub fn main(pipeline: &'static Pipeline) -> ExitCode {
             println!("{}", info(pipeline));
             exit::FINISHED
         }
-        Ok(Command::Worker { identity, threads }) => {
-            with_runtimes(threads, |control, data| control.block_on(worker(pipeline, &identity, data)))
+        Ok(Command::Worker { identity, threads, epoch_rows }) => {
+            with_runtimes(threads, |control, data| control.block_on(worker(pipeline, &identity, epoch_rows, data)))
         }
         Ok(Command::Run { plan, report, limits, threads }) => {
             with_runtimes(threads, |control, data| control.block_on(run(pipeline, &plan, report, limits, data)))
@@ -110,6 +111,7 @@ impl Command {
                     generation: arguments.number("--generation")?.ok_or("--generation is missing")?,
                 },
                 threads: arguments.positive("--threads")?,
+                epoch_rows: arguments.positive("--epoch-rows")?,
             },
             "run" => {
                 let default = Limits::default();
@@ -120,6 +122,7 @@ impl Command {
                         batch_rows: arguments.positive("--batch-rows")?.unwrap_or(default.batch_rows),
                         linger: arguments.number("--linger-millis")?.map_or(default.linger, Duration::from_millis),
                         queue_batches: arguments.positive("--queue-batches")?.unwrap_or(default.queue_batches),
+                        epoch_rows: None,
                     },
                     threads: arguments.positive("--threads")?,
                 }
@@ -221,10 +224,10 @@ fn start_logs() {
         .try_init();
 }
 
-async fn worker(pipeline: &'static Pipeline, identity: &Identity, data: &Handle) -> u8 {
+async fn worker(pipeline: &'static Pipeline, identity: &Identity, epoch_rows: Option<usize>, data: &Handle) -> u8 {
     // Listening is what takes the default action away.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    match rpc::attach(pipeline, identity, data).await {
+    match rpc::attach(pipeline, identity, epoch_rows, data).await {
         Outcome::Finished => exit::FINISHED,
         Outcome::Failed(failure) => {
             // The controller tells the user.
@@ -322,8 +325,8 @@ mod tests {
             generation: 7,
         };
         assert_eq!(
-            parse("worker --generation 7 --controller=http://127.0.0.1:1 --job-id j --worker-id w"),
-            Ok(Command::Worker { identity, threads: None })
+            parse("worker --generation 7 --controller=http://127.0.0.1:1 --epoch-rows 9 --job-id j --worker-id w"),
+            Ok(Command::Worker { identity, threads: None, epoch_rows: Some(9) })
         );
         let limits = Limits { batch_rows: 64, ..Limits::default() };
         assert_eq!(

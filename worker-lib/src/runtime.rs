@@ -25,10 +25,13 @@
 //! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row. The clock is tokio's, which a simulation can
 //! own: that is an atomic load more than the system's.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`),
+//! what every stage is tested for ([`conformance`]).
 
+pub mod conformance;
 mod control;
 mod files;
+mod stored;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -76,6 +79,10 @@ pub struct Limits {
     pub linger: Duration,
     /// Most messages in a queue between two tasks.
     pub queue_batches: usize,
+    /// Rows that a task of a source reads in each epoch, to the end of a batch: it sends no barrier before them, and reads
+    /// on when the epoch has been published. So checkpoints cut the same rows, however fast anybody is. `None`: barriers
+    /// go when they come.
+    pub epoch_rows: Option<usize>,
 }
 
 impl Limits {
@@ -92,6 +99,7 @@ impl Default for Limits {
             batch_rows: Self::DEFAULT_BATCH_ROWS,
             linger: Self::DEFAULT_LINGER,
             queue_batches: Self::DEFAULT_QUEUE_BATCHES,
+            epoch_rows: None,
         }
     }
 }
@@ -198,7 +206,9 @@ impl Job {
                 let files = StateFiles { objects: objects.clone(), job: job.clone(), generation: *generation };
                 (files, reports.clone())
             });
-            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed };
+            // Without checkpoints there is nothing to wait for.
+            let epoch_rows = limits.epoch_rows.filter(|_| keeping.is_some());
+            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, epoch_rows };
             let restored =
                 keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
             let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);

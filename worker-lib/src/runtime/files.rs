@@ -1,8 +1,8 @@
 //! State files: rows of a table as Parquet, in the store and back.
 //!
 //! A file holds what one task has changed of one table in one epoch, or the whole of its share; its columns are those of
-//! the table's specification, so that any reader of Parquet can look into it. It is named by the manifest with its
-//! digest, and not read without being checked.
+//! the table's specification (but for intervals: see [`super::stored`]), so that any reader of Parquet can look into it. It
+//! is named by the manifest with its digest, and not read without being checked.
 //!
 //! **Shares.** Task `t` of `n` has the rows whose keys hash into its range ([`hash_range`]). A restart with another `n`
 //! reads all files whose range overlaps the new one, and leaves out the rows of others.
@@ -20,11 +20,14 @@ use parquet::file::properties::WriterProperties;
 use protocol::checkpoint::{StateFile, TableKind, TableSpec};
 use protocol::mutant::{self, Mutant};
 
+use super::stored;
+use super::task::Restored;
 use crate::batch::Batch;
 use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::stage::Stage;
 use crate::state::TableRows;
 
 /// Files with fewer rows are encoded where we are; others would keep a thread from its tasks for too long.
@@ -96,8 +99,29 @@ impl StateFiles {
         Ok(Some(file))
     }
 
+    /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come.
+    pub(super) async fn restore(
+        &self,
+        stage: &mut dyn Stage,
+        tables: &[TableSpec],
+        share: Share,
+        restored: &Restored,
+    ) -> Result<(), TaskError> {
+        for (table, (spec, files)) in tables.iter().zip(&restored.files).enumerate() {
+            for file in files {
+                for (rows, watermark) in self.read(spec, file, share, &restored.owners).await? {
+                    stage.restore(table, &rows, watermark)?;
+                }
+            }
+        }
+        if let Some(watermark) = restored.watermark {
+            stage.restored(watermark);
+        }
+        Ok(())
+    }
+
     /// The rows of a file that belong to a share, each with the watermark of the task that had them.
-    pub(crate) async fn read(
+    async fn read(
         &self,
         spec: &TableSpec,
         file: &StateFile,
@@ -137,13 +161,14 @@ impl StateFiles {
         let mut batches = Vec::new();
         for batch in reader {
             let batch = batch.map_err(|error| damaged(error.to_string()))?;
-            let (expected, found) = (spec.columns.to_arrow(), batch.schema());
+            let (expected, found) = (stored::schema(&spec.columns).to_arrow(), batch.schema());
             if expected.fields().iter().map(|field| field.data_type()).ne(found.fields().iter().map(|f| f.data_type()))
             {
                 return Err(damaged("its columns are not those of the table".to_owned()));
             }
-            let rows = batch.num_rows();
-            share_of(Batch::new(batch.columns().to_vec(), rows), spec, share, before, &mut batches);
+            let columns = batch.columns().iter().zip(&spec.columns.fields);
+            let columns = columns.map(|(column, field)| stored::from_file(column, &field.ty)).collect();
+            share_of(Batch::new(columns, batch.num_rows()), spec, share, before, &mut batches);
         }
         Ok(batches)
     }
@@ -206,14 +231,17 @@ fn share_of(batch: Batch, spec: &TableSpec, share: Share, before: &[Owner], out:
 
 fn encode(spec: &TableSpec, batches: &[Batch]) -> Result<Bytes, TaskError> {
     let wrong = |error: &dyn std::fmt::Display| TaskError::fatal(format!("cannot encode state: {error}"));
-    let schema = spec.columns.to_arrow();
+    let schema = stored::schema(&spec.columns).to_arrow();
     let codec = Compression::ZSTD(ZstdLevel::try_new(1).map_err(|error| wrong(&error))?);
     let properties =
         WriterProperties::builder().set_compression(codec).set_created_by("streamwright".to_owned()).build();
     let mut writer =
         ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties)).map_err(|error| wrong(&error))?;
     for batch in batches {
-        let batch = RecordBatch::try_new(schema.clone(), batch.columns.clone()).map_err(|error| wrong(&error))?;
+        debug_assert_eq!(batch.columns.len(), spec.columns.len(), "the columns of table {}", spec.name);
+        let columns = batch.columns.iter().zip(&spec.columns.fields);
+        let columns = columns.map(|(column, field)| stored::to_file(column, &field.ty)).collect();
+        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(|error| wrong(&error))?;
         writer.write(&batch).map_err(|error| wrong(&error))?;
     }
     writer.into_inner().map(Bytes::from).map_err(|error| wrong(&error))

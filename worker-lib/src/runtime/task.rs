@@ -78,6 +78,8 @@ pub(super) struct Checkpoints {
     pub(super) tables: Vec<TableSpec>,
     /// Nobody collects checkpoints without it: sinks publish at the end, and no state is written.
     pub(super) managed: Option<(StateFiles, mpsc::UnboundedSender<Report>)>,
+    /// See [`super::Limits::epoch_rows`].
+    pub(super) epoch_rows: Option<usize>,
 }
 
 /// How a task's input has come to its end.
@@ -100,6 +102,8 @@ pub(super) struct Task {
     event_time: Option<i64>,
     /// The newest epoch that has been ended.
     epoch: u64,
+    /// Of a source: rows that have been read since then.
+    read: usize,
     /// The task has reported its end: the next manifest is the first that knows of it.
     ended: bool,
     /// Of the sink: what is prepared, with the epoch in which it is published.
@@ -129,6 +133,7 @@ impl Task {
             control: controls.subscribe(),
             event_time: None,
             epoch: 0,
+            read: 0,
             ended: false,
             prepared: Vec::new(),
             published: 0,
@@ -175,17 +180,7 @@ impl Task {
             }
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
-            for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
-                for file in of_table {
-                    let share = self.checkpoints.share;
-                    for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
-                        stage.restore(table, &rows, watermark)?;
-                    }
-                }
-            }
-            if let Some(watermark) = restored.watermark {
-                stage.restored(watermark);
-            }
+            files.restore(stage.as_mut(), &self.checkpoints.tables, self.checkpoints.share, restored).await?;
         }
         self.event_time = restored.watermark;
         if let Some(watermark) = restored.watermark {
@@ -205,10 +200,17 @@ impl Task {
         let mut partitions = Partitions::new(idle_after, Instant::now());
         partitions.restore(&restored.partitions, restored.any_partition);
         loop {
-            if self.control.has_changed().unwrap_or(false)
+            if (self.rests() || self.control.has_changed().unwrap_or(false))
                 && let Some(ended) = self.obey(source, &partitions).await?
             {
                 return Ok(ended);
+            }
+            if self.rests() {
+                self.outputs.pause().await?;
+                self.control.changed().await.map_err(|_| Halt::Abandoned)?;
+                // Looked at above.
+                self.control.mark_changed();
+                continue;
             }
             let event = {
                 let mut next = source.next();
@@ -235,6 +237,7 @@ impl Task {
                     if partitions.rows(partition, now) {
                         self.outputs.announce(Message::Active).await?;
                     }
+                    self.read += batch.rows;
                     if let Some(observed) = self.rows(batch, now).await?
                         && plan.watermark
                         && let Some(watermark) = partitions.observe(partition, observed)
@@ -269,7 +272,9 @@ impl Task {
             return Err(Halt::Abandoned);
         }
         self.publish(control.publish).await?;
-        if let Some(barrier) = control.barrier.filter(|barrier| barrier.epoch > self.epoch) {
+        let due = self.checkpoints.epoch_rows.is_none_or(|rows| self.read >= rows);
+        if let Some(barrier) = control.barrier.filter(|barrier| due && barrier.epoch > self.epoch) {
+            self.read = 0;
             let state = SourceState { position: source.position(), watermarks: partitions.observed() };
             self.barrier(barrier, Some(state), Duration::ZERO).await?;
             if barrier.last {
@@ -277,6 +282,12 @@ impl Task {
             }
         }
         Ok(control.stop.map(|_| Ended::Finished))
+    }
+
+    /// Whether a source has to wait: for the barrier behind the rows of its epoch, or until that epoch is published.
+    fn rests(&self) -> bool {
+        let published = || self.control.borrow().publish >= self.epoch;
+        self.checkpoints.epoch_rows.is_some_and(|rows| self.read >= rows || !published())
     }
 
     async fn read_queues(&mut self, mut inputs: Inputs) -> Result<Ended, Halt> {

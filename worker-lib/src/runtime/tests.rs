@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use artifacts::objects::MemoryObjects;
 use protocol::checkpoint::TaskState;
 use serde_json::json;
 
@@ -197,6 +198,42 @@ async fn an_immediate_stop_publishes_nothing() {
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
     assert_eq!(rows("immediate"), []);
     assert!(!is_closed("immediate"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_of_rows_waits_for_its_barrier_and_the_barrier_for_its_rows() {
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let objects = Arc::new(MemoryObjects::new());
+    let keeping = Keeping { objects, job: "epochs".into(), generation: 1, reports, restore: None };
+    let limits = Limits { batch_rows: 10, epoch_rows: Some(15), ..Limits::default() };
+    let plan = plan_to_sink("epochs", 50, 2);
+    let job = Job::start(pipeline(&[]), &plan, limits, &Handle::current(), Some(keeping)).unwrap();
+    let controls = job.controls();
+    for epoch in 1..=2 {
+        // Two whole batches in each of two tasks; the first barrier is ordered before them, the second behind them.
+        let cut = epoch as usize * 40;
+        if epoch == 2 {
+            wait_until(|| rows("epochs").len() == cut).await;
+        }
+        controls.checkpoint(Barrier { epoch, last: false });
+        hear_snapshots(&mut reported, plan.tasks()).await;
+        assert_eq!(rows("epochs").len(), cut);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(rows("epochs").len(), cut, "nothing is read before the epoch is published");
+        controls.publish(epoch);
+    }
+    // The rest is less than an epoch, and ends the job.
+    hear_snapshots(&mut reported, plan.tasks()).await;
+    controls.publish(3);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert_eq!(rows("epochs").len(), 100);
+}
+
+async fn hear_snapshots(reported: &mut mpsc::UnboundedReceiver<Report>, count: usize) {
+    let mut heard = 0;
+    while heard < count {
+        heard += usize::from(matches!(reported.recv().await, Some(Report::Snapshot(_))));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
