@@ -27,13 +27,14 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use artifacts::objects::open_objects;
 use controller::checkpoint::{Coordinator, Effect, Event, Setting};
 use controller::log::{Claim, Log};
-use controller::server::{Attachment, Outbound};
+use controller::server::{self, Attachment, Outbound, Registry, Server};
 use controller::state::Time;
 use futures::future::join_all;
 use protocol::checkpoint::Reason;
@@ -48,6 +49,23 @@ use tokio::sync::mpsc;
 use super::case::Case;
 use super::running::{Outputs, Run, STDOUT, collect, lines, same, started, writes_to_stdout};
 use super::world::World;
+
+/// Where all workers attach.
+struct Meeting {
+    /// By job, who listens to its workers.
+    workers: Registry,
+    server: Server,
+}
+
+fn meeting(world: &World) -> Result<&'static Meeting, String> {
+    static MEETING: OnceLock<Result<Meeting, String>> = OnceLock::new();
+    let meeting = MEETING.get_or_init(|| {
+        let workers = Registry::default();
+        let started = world.runtime.block_on(server::start(workers.clone()));
+        started.map(|server| Meeting { workers, server }).map_err(|error| error.to_string())
+    });
+    meeting.as_ref().map_err(Clone::clone)
+}
 
 /// Rows of a source's batch.
 const BATCH_ROWS: u32 = 2;
@@ -94,10 +112,11 @@ pub(crate) fn check(
     runs: &[&Run],
     expected: &Outputs,
 ) -> Result<(), String> {
+    let meeting = meeting(world)?;
     let lives = (0..runs.len()).map(|first| async move {
-        let mut life = Life::begin(case, world, binary, runs, first)?;
+        let mut life = Life::begin(case, meeting, binary, runs, first)?;
         let lived = life.live().await;
-        world.workers.remove(&life.job);
+        meeting.workers.remove(&life.job);
         let what = format!("with crashes ({})", life.history.join(", "));
         same(&what, expected, &lived.map_err(|error| format!("{what}: {error}"))?)
     });
@@ -121,7 +140,7 @@ enum Fate {
 /// A job from its first generation to its end.
 struct Life<'a> {
     case: &'a Case,
-    world: &'a World,
+    meeting: &'static Meeting,
     binary: &'a Path,
     /// By parallelism, its own first.
     plans: Vec<JobPlan>,
@@ -142,7 +161,7 @@ impl<'a> Life<'a> {
     /// `first`: which of the runs has its own parallelism.
     fn begin(
         case: &'a Case,
-        world: &'a World,
+        meeting: &'static Meeting,
         binary: &'a Path,
         runs: &[&Run],
         first: usize,
@@ -156,10 +175,10 @@ impl<'a> Life<'a> {
         let objects = open_objects(&checkpoints(&directory)).map_err(|error| error.to_string())?;
         let job = format!("life-{}", LIVES.fetch_add(1, Ordering::Relaxed));
         let (words, attachments) = mpsc::channel(WORDS);
-        world.workers.add(&job, words);
+        meeting.workers.add(&job, words);
         let log = Log::new(objects, job.clone());
         let (epochs, printed, history) = (0, vec![], vec![]);
-        Ok(Life { case, world, binary, plans, job, directory, attachments, log, epochs, printed, history })
+        Ok(Life { case, meeting, binary, plans, job, directory, attachments, log, epochs, printed, history })
     }
 
     async fn live(&mut self) -> Result<Outputs, String> {
@@ -214,7 +233,7 @@ impl<'a> Life<'a> {
         let mut command = Command::new(self.binary);
         command
             .arg("worker")
-            .args(["--controller", &self.world.controller()])
+            .args(["--controller", &format!("http://{}", self.meeting.server.address)])
             .args(["--worker-id", "worker", "--job-id", &self.job])
             .args(["--generation", &claim.generation.to_string()])
             .args(["--epoch-rows", &epoch_rows.to_string(), "--threads", "2"])

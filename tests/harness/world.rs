@@ -1,4 +1,4 @@
-//! What all cases share: the toolchain bundle, the store of binaries, a runtime, the server that workers attach to.
+//! What all cases share: the toolchain bundle, the store of binaries, a runtime.
 //!
 //! ```text
 //!  target/release/sql-cases/<bundle>/         what was built with a bundle: store/, bin/, build/
@@ -16,7 +16,6 @@ use std::sync::OnceLock;
 use artifacts::Store;
 use compiler_driver::Compiled;
 use compiler_service::{BuildOptions, Bundle, build};
-use controller::server::{self, Registry, Server};
 use tokio::runtime::Runtime;
 
 use super::program;
@@ -27,9 +26,6 @@ pub(crate) struct World {
     /// Verified copies of the binaries, by digest: a blob is not executable where it lies.
     binaries: PathBuf,
     pub(crate) runtime: Runtime,
-    /// By job, who listens to its workers.
-    pub(crate) workers: Registry,
-    server: Server,
     /// As long as it is open, nobody removes what we use.
     _in_use: File,
 }
@@ -57,14 +53,7 @@ impl World {
         let store = Store::open(&url.to_string_lossy()).map_err(|error| error.to_string())?;
         let options = BuildOptions::new(bundle, store.clone(), cache.join("build"));
         let runtime = Runtime::new().map_err(|error| error.to_string())?;
-        let workers = Registry::default();
-        let server = runtime.block_on(server::start(workers.clone())).map_err(|error| error.to_string())?;
-        Ok(World { options, store, binaries, runtime, workers, server, _in_use: in_use })
-    }
-
-    /// Where workers attach.
-    pub(crate) fn controller(&self) -> String {
-        format!("http://{}", self.server.address)
+        Ok(World { options, store, binaries, runtime, _in_use: in_use })
     }
 
     /// The executable of a compiled query.

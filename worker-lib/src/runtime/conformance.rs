@@ -503,7 +503,7 @@ mod tests {
     }
 
     impl Counts {
-        fn new(fault: Fault) -> Box<dyn Stage> {
+        fn boxed(fault: Fault) -> Box<dyn Stage> {
             let tumble = Tumble::new(10, &[ScalarType::Int64]);
             Box::new(Counts { fault, tumble, states: States::new(), written: HashSet::new(), held: None })
         }
@@ -633,24 +633,24 @@ mod tests {
 
     #[test]
     fn a_sound_stage_passes() {
-        assert_eq!(checked(|| Counts::new(Fault::None), 1), Ok(()));
+        assert_eq!(checked(|| Counts::boxed(Fault::None), 1), Ok(()));
     }
 
     #[test]
     fn every_fault_is_found_by_what_it_breaks() {
         let found = |new: fn() -> Box<dyn Stage>, keys: usize| checked(new, keys).unwrap_err();
         let cases = [
-            (Fault::Moody, found(|| Counts::new(Fault::Moody), 1), "once more:"),
-            (Fault::CountsBatches, found(|| Counts::new(Fault::CountsBatches), 1), "rows one by one:"),
-            (Fault::AnswersEmptyBatches, found(|| Counts::new(Fault::AnswersEmptyBatches), 1), "empty batches"),
-            (Fault::AnswersWatermarks, found(|| Counts::new(Fault::AnswersWatermarks), 1), "each watermark twice:"),
-            (Fault::NoSnapshot, found(|| Counts::new(Fault::NoSnapshot), 1), "is never written"),
-            (Fault::HoldsBack, found(|| Counts::new(Fault::HoldsBack), 1), "a crash after"),
-            (Fault::OmitsUpdates, found(|| Counts::new(Fault::OmitsUpdates), 1), "checkpoints and a crash after"),
-            (Fault::ExpiresEarly, found(|| Counts::new(Fault::ExpiresEarly), 1), "a crash after"),
-            (Fault::ForgetsWatermark, found(|| Counts::new(Fault::ForgetsWatermark), 1), "a crash after"),
-            (Fault::AddsToState, found(|| Counts::new(Fault::AddsToState), 1), "a crash after"),
-            (Fault::OwnsAlone, found(|| Counts::new(Fault::None), 0), "a crash after"),
+            (Fault::Moody, found(|| Counts::boxed(Fault::Moody), 1), "once more:"),
+            (Fault::CountsBatches, found(|| Counts::boxed(Fault::CountsBatches), 1), "rows one by one:"),
+            (Fault::AnswersEmptyBatches, found(|| Counts::boxed(Fault::AnswersEmptyBatches), 1), "empty batches"),
+            (Fault::AnswersWatermarks, found(|| Counts::boxed(Fault::AnswersWatermarks), 1), "each watermark twice:"),
+            (Fault::NoSnapshot, found(|| Counts::boxed(Fault::NoSnapshot), 1), "is never written"),
+            (Fault::HoldsBack, found(|| Counts::boxed(Fault::HoldsBack), 1), "a crash after"),
+            (Fault::OmitsUpdates, found(|| Counts::boxed(Fault::OmitsUpdates), 1), "checkpoints and a crash after"),
+            (Fault::ExpiresEarly, found(|| Counts::boxed(Fault::ExpiresEarly), 1), "a crash after"),
+            (Fault::ForgetsWatermark, found(|| Counts::boxed(Fault::ForgetsWatermark), 1), "a crash after"),
+            (Fault::AddsToState, found(|| Counts::boxed(Fault::AddsToState), 1), "a crash after"),
+            (Fault::OwnsAlone, found(|| Counts::boxed(Fault::None), 0), "a crash after"),
         ];
         for (fault, error, phrase) in cases {
             assert!(error.contains(phrase), "{fault:?}: {error}");
@@ -659,7 +659,7 @@ mod tests {
 
     #[test]
     fn what_shows_nothing_is_refused() {
-        let silent: fn() -> Box<dyn Stage> = || Counts::new(Fault::None);
+        let silent: fn() -> Box<dyn Stage> = || Counts::boxed(Fault::None);
         let line = [Link::new("silent", silent, ExchangePlan::Hash(vec![0]))];
         assert_eq!(check(&line, &[]), Err("nothing comes out, so nothing is shown".to_owned()));
         let error = check(&line, &steps()).unwrap_err();

@@ -105,7 +105,7 @@ mod tests {
         let span = |months, days, nanos| IntervalMonthDayNano::new(months, days, nanos);
         let spans = vec![span(-1, 2, i64::MIN), span(0, 0, 0), span(i32::MAX, -30, 7)];
         let spans = column::from_interval(spans, column::validity(&[true, false, true]));
-        let list = column::list(&ScalarType::Interval, &[spans.clone()]);
+        let list = column::list(&ScalarType::Interval, std::slice::from_ref(&spans));
         let n = column::from_i64(vec![5], None);
         let array = column::from_struct(&[("spans", list, true), ("n", n, false)], None);
 
