@@ -24,8 +24,10 @@
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
 //! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`) and how they become fewer
+//! (`compact`), the controller (`rpc`).
 
+mod compact;
 mod control;
 mod files;
 mod task;
@@ -138,6 +140,8 @@ pub struct Keeping {
     pub reports: mpsc::UnboundedSender<Report>,
     /// What to go on from.
     pub restore: Option<Arc<Manifest>>,
+    /// So many state files of a table and task are merged into one; `None`: they stay as they are.
+    pub compact_after: Option<usize>,
 }
 
 impl Keeping {
@@ -194,7 +198,8 @@ impl Job {
                 let files = StateFiles { objects: objects.clone(), job: job.clone(), generation: *generation };
                 (files, reports.clone())
             });
-            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed };
+            let compact_after = keeping.as_ref().and_then(|keeping| keeping.compact_after);
+            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, compact_after };
             let restored =
                 keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
             let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);
