@@ -64,8 +64,6 @@ pub(super) struct Compaction {
 #[derive(Debug)]
 struct Table {
     spec: TableSpec,
-    /// The hashes whose rows the task has.
-    range: Option<HashRange>,
     /// The files that count for some of them, the oldest first.
     files: Vec<StateFile>,
 }
@@ -88,10 +86,9 @@ impl Compaction {
         least: usize,
     ) -> Compaction {
         let tables = tables.iter().enumerate().map(|(number, spec)| {
-            let mut table = Table { spec: spec.clone(), range: share.range(spec), files: Vec::new() };
-            table.files.extend(restored.get(number).into_iter().flatten().cloned());
-            table.forget_others();
-            table
+            let restored = restored.get(number).into_iter().flatten();
+            let files = restored.filter(|file| share.has_some_of(spec, file)).cloned().collect();
+            Table { spec: spec.clone(), files }
         });
         Compaction { tables: tables.collect(), files, share, least, merging: JoinSet::new() }
     }
@@ -107,9 +104,10 @@ impl Compaction {
         };
         match stored {
             Ok(merged) => {
-                let table = &mut self.tables[merged.table];
-                merged.replace(&mut table.files);
-                table.forget_others();
+                let Table { spec, files } = &mut self.tables[merged.table];
+                merged.replace(files);
+                // What is left of the others is not this task's.
+                files.retain(|file| self.share.has_some_of(spec, file));
                 Some(merged)
             }
             Err(error) => {
@@ -149,8 +147,9 @@ impl Compaction {
         let runs = self.tables.iter().enumerate().filter_map(|(number, table)| Some((number, table.run(self.least)?)));
         // The one that has waited longest.
         let Some((number, run)) = runs.max_by_key(|(_, run)| run.len()) else { return };
-        let Table { spec, range: Some(range), files } = &self.tables[number] else { return };
-        let (spec, range, oldest, inputs) = (spec.clone(), *range, run.start == 0, files[run].to_vec());
+        let Table { spec, files } = &self.tables[number];
+        let Some(range) = self.share.range(spec) else { return };
+        let (spec, oldest, inputs) = (spec.clone(), run.start == 0, files[run].to_vec());
         let files = self.files.clone();
         self.merging.spawn(async move {
             let merger = Merger::new(spec, range, watermark, oldest)?;
@@ -160,12 +159,6 @@ impl Compaction {
 }
 
 impl Table {
-    /// Files that count only for the hashes of others are theirs.
-    fn forget_others(&mut self) {
-        let range = self.range;
-        self.files.retain(|file| range.is_some_and(|range| range.overlaps(file.range())));
-    }
-
     /// Files of which the task has nothing any more need not be merged.
     fn forget_removed(&mut self, watermark: Option<i64>) {
         self.files.retain(|file| file.expires.is_none() || file.expires > watermark);

@@ -55,6 +55,11 @@ impl Share {
         let (first, last) = hash_range(self.task, self.parallelism);
         Some(HashRange { first, last })
     }
+
+    /// Whether a file counts for hashes of its own.
+    pub(crate) fn has_some_of(self, spec: &TableSpec, file: &StateFile) -> bool {
+        self.range(spec).is_some_and(|range| range.overlaps(file.range()))
+    }
 }
 
 /// The state files of one attempt at a job.
@@ -125,7 +130,7 @@ impl StateFiles {
         before: &[Owner],
     ) -> Result<Vec<(Batch, Option<i64>)>, TaskError> {
         let mut batches = Vec::new();
-        if share.range(spec).is_some_and(|range| range.overlaps(file.range())) {
+        if share.has_some_of(spec, file) {
             let bytes = self.fetch(file).await?;
             self.decode(spec, file, bytes, |batch| {
                 share_of(batch, spec, file.range(), share, before, &mut batches);

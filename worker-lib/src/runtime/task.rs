@@ -180,13 +180,19 @@ impl Task {
             }
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
+            let share = self.checkpoints.share;
+            let (begun, mut bytes) = (Instant::now(), 0);
             for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
-                for file in of_table {
-                    let share = self.checkpoints.share;
+                for file in of_table.iter().filter(|file| share.has_some_of(spec, file)) {
                     for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
                         stage.restore(table, &rows, watermark)?;
                     }
+                    bytes += file.bytes;
                 }
+            }
+            if bytes > 0 {
+                let Share { stage, task, .. } = share;
+                tracing::info!(stage, task, bytes, millis = micros(begun.elapsed()) / 1_000, "state is restored");
             }
             if let Some(watermark) = restored.watermark {
                 stage.restored(watermark);
