@@ -164,7 +164,14 @@ fn window_start() -> Field {
 
 /// The table of a tumble's groups.
 fn groups(keys: usize, columns: Vec<Field>) -> TableSpec {
-    TableSpec { name: "groups".into(), kind: TableKind::TimeKeyed, version: 1, keys, columns: Schema::new(columns) }
+    TableSpec {
+        name: "groups".into(),
+        kind: TableKind::TimeKeyed,
+        version: 1,
+        keys,
+        columns: Schema::new(columns),
+        lifetime: None,
+    }
 }
 
 /// The values that a distinct aggregate by channel has seen.
@@ -172,7 +179,7 @@ fn distinct(name: &str) -> TableSpec {
     let columns =
         vec![field("channel", ScalarType::Utf8, false), window_start(), field(name, ScalarType::Int32, false)];
     let (name, columns) = (format!("distinct {name}"), Schema::new(columns));
-    TableSpec { name, kind: TableKind::List, version: 1, keys: 1, columns }
+    TableSpec { name, kind: TableKind::List, version: 1, keys: 1, columns, lifetime: None }
 }
 
 /// Windows of ten seconds and of a minute open, close, and get rows too late.

@@ -87,10 +87,34 @@ pub struct Completed {
     pub collect: Duration,
     pub write: Duration,
     pub publish: Duration,
-    /// Of the files that it has written.
+    /// Of the files of changed rows.
     pub bytes: u64,
     pub files: usize,
-    pub tasks: Vec<(Place, SnapshotTimes)>,
+    /// Of files that have been made of others.
+    pub merged_bytes: u64,
+    pub tasks: Vec<Part>,
+}
+
+/// What a task had to do with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub place: Place,
+    pub times: SnapshotTimes,
+    /// Changed rows, and the bytes of their files.
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Part {
+    fn new(place: Place, snapshot: &TaskSnapshot) -> Part {
+        let files = snapshot.tables.iter().filter_map(|(_, file)| file.as_ref());
+        Part {
+            place,
+            times: snapshot.times,
+            rows: files.clone().map(|file| file.rows).sum(),
+            bytes: files.map(|file| file.bytes).sum(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -286,6 +310,7 @@ impl Coordinator {
         }
         let reason = if got.values().all(|snapshot| snapshot.state.ended) { Reason::End } else { reason };
         let files = got.values().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.as_ref());
+        let merged = got.values().filter_map(|snapshot| snapshot.merged.as_ref()?.file.as_ref());
         let completed = Completed {
             epoch,
             generation: self.setting.generation,
@@ -296,7 +321,8 @@ impl Coordinator {
             publish: Duration::ZERO,
             bytes: files.clone().map(|file| file.bytes).sum(),
             files: files.count(),
-            tasks: got.iter().map(|(place, snapshot)| (*place, snapshot.times)).collect(),
+            merged_bytes: merged.map(|file| file.bytes).sum(),
+            tasks: got.iter().map(|(place, snapshot)| Part::new(*place, snapshot)).collect(),
         };
         let sinks = got.iter().filter(|(_, snapshot)| !snapshot.state.tokens.is_empty()).map(|(place, _)| *place);
         let sinks = sinks.collect();
@@ -335,15 +361,20 @@ impl Coordinator {
         }
     }
 
-    /// The files that make up a table: those of the last manifest of which something may be left, and the new ones.
+    /// The files that make up a table: those of the last manifest of which something may be left, with merged ones in the
+    /// place of what they were made of, and the new ones.
     fn table(&self, stage: usize, table: usize, spec: &TableSpec, tasks: &[&TaskSnapshot]) -> TableState {
         let before = self.newest.iter().flat_map(|manifest| &manifest.stages).filter(|state| state.stage == stage);
         let before = before.filter_map(|state| state.tables.get(table)).flat_map(|table| &table.files);
         let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).filter_map(|(_, file)| file.as_ref());
-        let mut files: Vec<StateFile> = match spec.kind {
-            TableKind::Global => new.cloned().collect(),
-            _ => before.chain(new).cloned().collect(),
-        };
+        let mut files: Vec<StateFile> = before.cloned().collect();
+        let merged = tasks.iter().filter_map(|snapshot| snapshot.merged.as_ref());
+        merged.filter(|merged| merged.table == table).for_each(|merged| merged.replace(&mut files));
+        let mut new = new.peekable();
+        if spec.kind == TableKind::Global && new.peek().is_some() {
+            files.clear();
+        }
+        files.extend(new.cloned());
         if tasks.iter().all(|snapshot| snapshot.state.ended) {
             // All windows have been closed by the end of the input.
             files.clear();

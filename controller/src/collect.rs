@@ -146,6 +146,7 @@ mod tests {
             version: 1,
             keys: 1,
             columns: Default::default(),
+            lifetime: None,
         };
         let stage = StageState {
             stage: 1,

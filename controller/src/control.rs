@@ -210,6 +210,7 @@ impl Controller {
                 queue_batches: spec.tuning.queue_batches,
                 checkpoint_url: spec.checkpoints.url.clone(),
                 restore: String::new(),
+                compact_after: spec.tuning.compact_after.unwrap_or(0),
             },
             spec,
             controller: self.address(),
@@ -487,7 +488,7 @@ impl JobLoop {
                     self.send(generation, rpc::ControllerMessage { message: Some(order) });
                 }
                 checkpoint::Effect::Write(manifest) => self.append(*manifest),
-                checkpoint::Effect::Completed(completed) => self.on_completed(*completed),
+                checkpoint::Effect::Completed(completed) => self.on_completed(*completed).await,
                 checkpoint::Effect::Fail(failure) => {
                     Box::pin(self.handle(Event::Worker { generation, event: WorkerEvent::TaskFailed(failure) })).await;
                 }
@@ -509,8 +510,11 @@ impl JobLoop {
         });
     }
 
-    fn on_completed(&mut self, completed: checkpoint::Completed) {
+    async fn on_completed(&mut self, completed: checkpoint::Completed) {
         tracing::debug!(job_id = self.id, epoch = completed.epoch, bytes = completed.bytes, "checkpoint");
+        if let Err(error) = self.store.record_checkpoint(&self.id, &completed).await {
+            tracing::warn!(job_id = self.id, %error, "a checkpoint is not in the history");
+        }
         self.status.send_modify(|status| status.checkpoint = Some(Arc::new(completed)));
         let Some(checkpoints) = self.checkpoints.as_mut() else { return };
         checkpoints.uncollected += 1;

@@ -47,6 +47,8 @@ pub struct Tuning {
     pub source_linger: Duration,
     /// Batches in each queue between two tasks.
     pub queue_batches: u32,
+    /// So many state files of a table and task are merged into one; `None`: they stay as they are.
+    pub compact_after: Option<u32>,
 }
 
 /// How to stop.
@@ -181,7 +183,12 @@ pub(crate) mod tests {
             code: "c0de".into(),
             binary: Digest::of("#!/bin/sh"),
             plan: serde_json::to_string(&plan()).unwrap(),
-            tuning: Tuning { source_batch_rows: 512, source_linger: Duration::from_millis(100), queue_batches: 16 },
+            tuning: Tuning {
+                source_batch_rows: 512,
+                source_linger: Duration::from_millis(100),
+                queue_batches: 16,
+                compact_after: None,
+            },
             checkpoints: Checkpointing {
                 url: "/nowhere".into(),
                 interval: Duration::from_secs(10),

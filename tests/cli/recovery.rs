@@ -120,7 +120,15 @@ fn crashes() -> u64 {
     std::env::var("STREAMWRIGHT_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(6)
 }
 
-const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
+/// Checkpoints, and merging their files.
+const OFTEN: [&str; 6] = [
+    "--set",
+    "default-checkpoint-interval=50ms",
+    "--set",
+    "pipeline.compaction.enabled=true",
+    "--set",
+    "pipeline.compaction.checkpoints-to-compact=2",
+];
 
 /// Controller and worker are killed together, and started again until the input has ended.
 #[test]

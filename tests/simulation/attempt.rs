@@ -302,7 +302,10 @@ async fn work(
     me.alive().await;
     let (reports, mut reported) = unbounded_channel();
     let objects: Arc<dyn Objects> = Arc::new(Remote(me.clone()));
-    let keeping = Keeping { objects, job: JOB.into(), generation, reports, restore: restore.map(Arc::new) };
+    // Most attempts merge state files as often as can be, some not at all.
+    let compact_after = (!generation.is_multiple_of(3)).then_some(2);
+    let restore = restore.map(Arc::new);
+    let keeping = Keeping { objects, job: JOB.into(), generation, reports, restore, compact_after };
     let limits = Limits { queue_batches: 2, ..Limits::default() };
     let job = match Job::start(&PIPELINE, &plan, limits, &Handle::current(), Some(keeping)) {
         Ok(job) => job,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use futures::future::BoxFuture;
-use protocol::checkpoint::{TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
@@ -296,8 +296,14 @@ pub(crate) fn plan(worker: Arc<Process>, tasks: [usize; 2]) -> JobPlan {
     let time = |name: &str| Field::new(name, ScalarType::TIMESTAMP_NS, false);
     let rows = Schema::new(vec![number("key"), time("time"), number("value")]);
     let sums = Schema::new(vec![number("key"), time("window_start"), number("count"), number("sum")]);
-    let table =
-        TableSpec { name: "groups".into(), kind: TableKind::TimeKeyed, version: 1, keys: 1, columns: sums.clone() };
+    let table = TableSpec {
+        name: "groups".into(),
+        kind: TableKind::TimeKeyed,
+        version: 1,
+        keys: 1,
+        columns: sums.clone(),
+        lifetime: Some(Lifetime { column: 1, nanos: WINDOW }),
+    };
     let stage = |id: usize, name: &str, input: &Schema, output: &Schema| StagePlan {
         id,
         name: name.into(),

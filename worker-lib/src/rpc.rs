@@ -320,7 +320,8 @@ async fn start_job(
             text => Some(Arc::new(serde_json::from_str(text).map_err(|error| unreadable("checkpoint", error))?)),
         };
         let (job, generation) = (identity.job_id.clone(), identity.generation);
-        keeping = Some(Keeping { objects, job, generation, reports, restore });
+        let compact_after = Some(start.compact_after as usize).filter(|files| *files > 0);
+        keeping = Some(Keeping { objects, job, generation, reports, restore, compact_after });
     }
     let handle = data.clone();
     data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, keeping) })

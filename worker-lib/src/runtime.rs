@@ -25,10 +25,12 @@
 //! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row. The clock is tokio's, which a simulation can
 //! own: that is an atomic load more than the system's.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`),
-//! what every stage is tested for ([`conformance`]).
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`) and how they become fewer
+//! (`compact`), the controller (`rpc`), what every stage is tested for ([`conformance`]).
 
 pub mod conformance;
+
+mod compact;
 mod control;
 mod files;
 mod stored;
@@ -148,6 +150,8 @@ pub struct Keeping {
     pub reports: mpsc::UnboundedSender<Report>,
     /// What to go on from.
     pub restore: Option<Arc<Manifest>>,
+    /// So many state files of a table and task are merged into one; `None`: they stay as they are.
+    pub compact_after: Option<usize>,
 }
 
 impl Keeping {
@@ -208,7 +212,8 @@ impl Job {
             });
             // Without checkpoints there is nothing to wait for.
             let epoch_rows = limits.epoch_rows.filter(|_| keeping.is_some());
-            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, epoch_rows };
+            let compact_after = keeping.as_ref().and_then(|keeping| keeping.compact_after);
+            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, epoch_rows, compact_after };
             let restored =
                 keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
             let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);

@@ -462,7 +462,7 @@ mod tests {
     use std::sync::atomic::AtomicI64;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use protocol::checkpoint::TableKind;
+    use protocol::checkpoint::{Lifetime, TableKind};
     use schema::{Field, ScalarType, Schema, TimeUnit};
 
     use super::*;
@@ -627,7 +627,9 @@ mod tests {
             field("count", ScalarType::Int64),
         ];
         let columns = Schema::new(columns);
-        let spec = TableSpec { name: "counts".into(), kind: TableKind::TimeKeyed, version: 1, keys, columns };
+        let (name, kind) = ("counts".into(), TableKind::TimeKeyed);
+        let lifetime = Some(Lifetime { column: 1, nanos: 10 });
+        let spec = TableSpec { name, kind, version: 1, keys, columns, lifetime };
         check(&[Link::new("counts", new, ExchangePlan::Hash(vec![0])).table(spec)], &steps())
     }
 

@@ -16,8 +16,9 @@
 //! **Checkpoints** (`docs/checkpoints.md`). A source's task takes the order to end an epoch between two batches; any other
 //! is told by the barriers that come through its queues, and takes nothing more from an input whose barrier has come
 //! until all have. Then, in one go: what the stage holds back only to save messages leaves, the changed rows of its
-//! tables are taken, the barrier goes on, the sink prepares. Files are written by a task of their own. Sinks publish when
-//! they are told that the manifest is written, also after their last row: a task with a sink ends only then.
+//! tables are taken, the barrier goes on, the sink prepares. Files are written by a task of their own, and merged by
+//! another (`compact`). Sinks publish when they are told that the manifest is written, also after their last row: a task
+//! with a sink ends only then.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,11 +31,12 @@ use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, Tas
 use protocol::job::SourcePlan;
 use protocol::mutant::{self, Mutant};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::TURN_MOST;
+use super::compact::Compaction;
 use super::control::{Control, Controls, Report, Stop};
 use super::files::{Owner, Share, StateFiles};
 use crate::batch::Batch;
@@ -80,6 +82,8 @@ pub(super) struct Checkpoints {
     pub(super) managed: Option<(StateFiles, mpsc::UnboundedSender<Report>)>,
     /// See [`super::Limits::epoch_rows`].
     pub(super) epoch_rows: Option<usize>,
+    /// So many files of a table are merged into one; `None`: they stay.
+    pub(super) compact_after: Option<usize>,
 }
 
 /// How a task's input has come to its end.
@@ -112,6 +116,8 @@ pub(super) struct Task {
     published: u64,
     /// Writes the last snapshot and reports it.
     upload: Option<JoinHandle<()>>,
+    /// Merges files, between the reports.
+    compaction: Option<Arc<Mutex<Compaction>>>,
     /// When the task last gave its thread back.
     turn: Instant,
 }
@@ -138,6 +144,7 @@ impl Task {
             prepared: Vec::new(),
             published: 0,
             upload: None,
+            compaction: None,
             turn: Instant::now(),
         }
     }
@@ -181,6 +188,13 @@ impl Task {
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
             files.restore(stage.as_mut(), &self.checkpoints.tables, self.checkpoints.share, restored).await?;
+        }
+        let Checkpoints { share, tables, managed, compact_after, .. } = &self.checkpoints;
+        if let (Some((files, _)), Some(least)) = (managed, compact_after)
+            && !tables.is_empty()
+        {
+            let compaction = Compaction::new(files.clone(), *share, tables, &restored.files, *least);
+            self.compaction = Some(Arc::new(Mutex::new(compaction)));
         }
         self.event_time = restored.watermark;
         if let Some(watermark) = restored.watermark {
@@ -400,6 +414,8 @@ impl Task {
         let Some((files, reports)) = self.checkpoints.managed.clone() else { return };
         let (share, specs) = (self.checkpoints.share, self.checkpoints.tables.clone());
         let before = self.upload.take();
+        // What a task says last stands for it in every later checkpoint: it cannot replace files in each of them.
+        let compaction = self.compaction.clone().filter(|_| epoch.is_some());
         self.upload = Some(tokio::spawn(async move {
             let begun = Instant::now();
             let mut written = Vec::with_capacity(specs.len());
@@ -414,14 +430,26 @@ impl Task {
                     }
                 }
             }
-            times.upload = micros(begun.elapsed());
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let Share { stage, task, .. } = share;
-            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, times };
+            let mut compaction = match &compaction {
+                Some(compaction) => Some(compaction.lock().await),
+                None => None,
+            };
+            let mut merged = None;
+            if let Some(compaction) = &mut compaction {
+                merged = compaction.settle(named).await;
+                compaction.add(&written);
+            }
+            times.upload = micros(begun.elapsed());
+            let (Share { stage, task, .. }, watermark) = (share, state.watermark);
+            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, merged, times };
             // Nobody listens: the job has ended otherwise.
             let _ = reports.send(Report::Snapshot(Box::new(snapshot)));
+            if let Some(compaction) = &mut compaction {
+                compaction.begin(watermark);
+            }
         }));
     }
 

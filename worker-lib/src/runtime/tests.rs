@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use artifacts::objects::MemoryObjects;
-use protocol::checkpoint::TaskState;
+use protocol::checkpoint::{FORMAT, StateFile, TableState, TaskSnapshot, TaskState};
 use serde_json::json;
 
 use super::toys::*;
@@ -204,7 +204,7 @@ async fn an_immediate_stop_publishes_nothing() {
 async fn an_epoch_of_rows_waits_for_its_barrier_and_the_barrier_for_its_rows() {
     let (reports, mut reported) = mpsc::unbounded_channel();
     let objects = Arc::new(MemoryObjects::new());
-    let keeping = Keeping { objects, job: "epochs".into(), generation: 1, reports, restore: None };
+    let keeping = Keeping { objects, job: "epochs".into(), generation: 1, reports, restore: None, compact_after: None };
     let limits = Limits { batch_rows: 10, epoch_rows: Some(15), ..Limits::default() };
     let plan = plan_to_sink("epochs", 50, 2);
     let job = Job::start(pipeline(&[]), &plan, limits, &Handle::current(), Some(keeping)).unwrap();
@@ -303,4 +303,88 @@ fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_
     assert_eq!(begin(vec![read.clone(), task(true, vec![])]), Some(20));
     assert_eq!(begin(vec![read, task(false, vec![])]), None);
     assert_eq!(begin(vec![task(true, vec![]), task(true, vec![])]), None);
+}
+
+/// What each of so many tasks reports of an epoch.
+async fn snapshots(reported: &mut mpsc::UnboundedReceiver<Report>, epoch: u64, tasks: usize) -> Vec<TaskSnapshot> {
+    let mut found = Vec::new();
+    while found.len() < tasks {
+        match reported.recv().await.unwrap() {
+            Report::Snapshot(snapshot) if snapshot.epoch == Some(epoch) => found.push(*snapshot),
+            Report::Failed { error, .. } => panic!("{error}"),
+            Report::Snapshot(_) | Report::Published { .. } => {}
+        }
+    }
+    found.sort_by_key(|snapshot| (snapshot.stage, snapshot.task));
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what_is_left() {
+    let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::<Tally>::default())]);
+    let objects = Arc::new(MemoryObjects::new());
+    let counting = |name: &str, parallelism: usize, rows: usize| {
+        let mut plan = counting(name, parallelism, json!({ "rows": rows }));
+        plan.stages[1].tables = vec![tally_table()];
+        plan
+    };
+    let keeping = |generation: u64, restore: Option<Manifest>| {
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (objects, job, restore) = (objects.clone(), "job".to_owned(), restore.map(Arc::new));
+        (Keeping { objects, job, generation, reports, restore, compact_after: Some(3) }, reported)
+    };
+    let limits = Limits { batch_rows: 10, ..Limits::default() };
+
+    let plan = counting("tally of two", 2, usize::MAX);
+    let (kept, mut reported) = keeping(1, None);
+    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+    let (controls, counters) = (job.controls(), job.counters());
+    let (mut files, mut last): (Vec<StateFile>, Vec<TaskSnapshot>) = (Vec::new(), Vec::new());
+    let (mut merged, mut written) = (0, 0);
+    for epoch in 1.. {
+        let stop = merged >= 4;
+        controls.checkpoint(Barrier { epoch, last: stop });
+        last = snapshots(&mut reported, epoch, 4).await;
+        for of_task in last.iter().filter_map(|snapshot| snapshot.merged.as_ref()) {
+            assert!(of_task.replaces.len() >= 3);
+            of_task.replace(&mut files);
+            merged += 1;
+        }
+        let new = last.iter().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.clone());
+        let before = files.len();
+        files.extend(new);
+        written += files.len() - before;
+        controls.publish(epoch);
+        if stop {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert!(files.len() < written, "{} files of {written}", files.len());
+    let read: u64 = counters[..2].iter().map(|task| task.snapshot().rows_in).sum();
+
+    let table = TableState { spec: tally_table(), files };
+    let stage = |stage: usize, tables: Vec<&TableState>| {
+        let of_stage = last.iter().filter(|snapshot| snapshot.stage == stage);
+        let tasks: Vec<_> = of_stage.map(|snapshot| &snapshot.state).collect();
+        json!({ "stage": stage, "name": "", "operators": [], "tables": tables, "tasks": tasks })
+    };
+    let manifest: Manifest = serde_json::from_value(json!({
+        "format": FORMAT, "job": "job", "epoch": 99, "generation": 1, "code": CODE, "reason": "stop",
+        "begun_micros": 0, "complete_micros": 0, "stages": [stage(0, vec![]), stage(1, vec![&table])],
+    }))
+    .unwrap();
+    for parallelism in [1, 2, 3] {
+        let name = format!("tally gone on by {parallelism}");
+        let plan = counting(&name, parallelism, 0);
+        let (kept, _reported) = keeping(2, Some(manifest.clone()));
+        let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+        // The checkpoint at the end.
+        job.controls().publish(u64::MAX);
+        assert_eq!(job.wait().await, Ok(Ending::Finished));
+        let counts: HashMap<i64, i64> = rows(&name).into_iter().collect();
+        assert_eq!((counts.len(), rows(&name).len()), (7, 7));
+        assert_eq!(counts.values().map(|count| *count as u64).sum::<u64>(), read);
+    }
 }

@@ -3,7 +3,7 @@
 //! Rows are `(key, time)` pairs of `i64`. Sinks keep what they get under the name in their options, because tests
 //! cannot reach into a running task.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -11,15 +11,18 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use futures::future::BoxFuture;
+use protocol::checkpoint::{TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::batch::Batch;
+use crate::column;
 use crate::connector::{ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceEvent};
 use crate::error::TaskError;
 use crate::stage::{Pipeline, Stage, StageContext, StageDef};
+use crate::state::TableRows;
 
 pub(crate) const CODE: &str = "toys";
 
@@ -270,6 +273,44 @@ impl Stage for Counts {
         if watermark == i64::MAX {
             cx.emit(pairs(self.counts.drain()));
         }
+        Ok(())
+    }
+}
+
+/// As [`Counts`], and keeps what it has counted in [`tally_table`].
+#[derive(Default)]
+pub(crate) struct Tally {
+    counts: Counts,
+    changed: BTreeSet<i64>,
+}
+
+pub(crate) fn tally_table() -> TableSpec {
+    let number = |name: &str| Field::new(name, ScalarType::Int64, false);
+    let columns = Schema::new(vec![number("key"), number("count"), Field::new("_deleted", ScalarType::Bool, false)]);
+    TableSpec { name: "tally".into(), kind: TableKind::Keyed, version: 1, keys: 1, columns, lifetime: None }
+}
+
+impl Stage for Tally {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.changed.extend(values(&batch).into_iter().map(|(key, _)| key));
+        self.counts.on_batch(batch, cx)
+    }
+
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.counts.on_watermark(watermark, cx)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let counts = &self.counts.counts;
+        let mut batch = pairs(std::mem::take(&mut self.changed).into_iter().map(|key| (key, counts[&key])));
+        batch.columns.push(column::from_bool(column::pack(&vec![false; batch.rows]), None));
+        let mut rows = TableRows::default();
+        rows.push(batch, 0);
+        Ok(vec![rows])
+    }
+
+    fn restore(&mut self, _table: usize, rows: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+        self.counts.counts.extend(values(rows));
         Ok(())
     }
 }
