@@ -120,15 +120,7 @@ fn crashes() -> u64 {
     std::env::var("STREAMWRIGHT_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(6)
 }
 
-/// Checkpoints, and merging their files.
-const OFTEN: [&str; 6] = [
-    "--set",
-    "default-checkpoint-interval=50ms",
-    "--set",
-    "pipeline.compaction.enabled=true",
-    "--set",
-    "pipeline.compaction.checkpoints-to-compact=2",
-];
+const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
 
 /// Controller and worker are killed together, and started again until the input has ended.
 #[test]
@@ -145,6 +137,9 @@ fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
             let parallelism = ["1", "2", "3"][random.below(3) as usize];
             let mut arguments = vec!["run", "--state-dir", "state", "-p", parallelism, query];
             arguments.extend(OFTEN);
+            // Files of state are merged as often as can be.
+            arguments.extend(["--set", "pipeline.compaction.enabled=true"]);
+            arguments.extend(["--set", "pipeline.compaction.checkpoints-to-compact=2"]);
             let mut running = user.start(user.command(&arguments));
             let crash = left > 0 && attempt < 4;
             if !crash {

@@ -210,11 +210,14 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(TaskError::fatal(format!("cannot encode or decode state: {error}"))))
 }
 
-/// A table's name, fit for a file's; of each table another one.
+/// A table's name, fit for a file's, and unlike those of others: `count_DISTINCT_price__0a1b2c3d4e5f`.
 fn file_name(table: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = table.chars().take(60).map(fit).collect();
-    if name == table { name } else { format!("{name}-{}", Digest::of(table).short()) }
+    match name == table {
+        true => name,
+        false => format!("{name}_{}", Digest::of(table).short()),
+    }
 }
 
 /// A task of the checkpoint that is restored.
@@ -310,7 +313,7 @@ mod tests {
     fn no_two_tables_have_one_file() {
         let names = ["groups", "distinct a-b", "distinct a.b", "distinct_a_b"].map(file_name);
         assert_eq!((names[0].as_str(), names[3].as_str()), ("groups", "distinct_a_b"));
-        assert!(names[1].starts_with("distinct_a_b-") && names[2].starts_with("distinct_a_b-"), "{names:?}");
+        assert!(names[1..3].iter().all(|name| name.starts_with("distinct_a_b_")), "{names:?}");
         assert_ne!(names[1], names[2]);
         let long = ["x", "y"].map(|end| file_name(&("n".repeat(70) + end)));
         assert_ne!(long[0], long[1]);
