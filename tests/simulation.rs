@@ -28,7 +28,7 @@ use controller::log::Log;
 use controller::state::Time;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use protocol::checkpoint::{Reason, TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Reason, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
@@ -383,8 +383,14 @@ fn plan(world: u64, parallelism: usize) -> JobPlan {
     let time = |name: &str| Field::new(name, ScalarType::TIMESTAMP_NS, false);
     let rows = Schema::new(vec![number("key"), time("time"), number("value")]);
     let sums = Schema::new(vec![number("key"), time("window_start"), number("count"), number("sum")]);
-    let table =
-        TableSpec { name: "groups".into(), kind: TableKind::TimeKeyed, version: 1, keys: 1, columns: sums.clone() };
+    let table = TableSpec {
+        name: "groups".into(),
+        kind: TableKind::TimeKeyed,
+        version: 1,
+        keys: 1,
+        columns: sums.clone(),
+        lifetime: Some(Lifetime { column: 1, nanos: WINDOW }),
+    };
     let stage = |id: usize, name: &str, input: &Schema, output: &Schema| StagePlan {
         id,
         name: name.into(),

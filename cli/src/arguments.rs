@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use compiler_driver::View;
+use controller::RestorePoint;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -61,9 +62,17 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parallelism)]
     pub(crate) parallelism: usize,
 
-    /// Run although the state directory belongs to another query
-    #[arg(short, long)]
+    /// Begin anew, as another job, whatever the state directory has
+    #[arg(short, long, conflicts_with = "restore")]
     pub(crate) force: bool,
+
+    /// What to go on from: latest, the number of an epoch, or savepoint:NAME
+    #[arg(long, value_name = "CHECKPOINT", default_value_t)]
+    pub(crate) restore: RestorePoint,
+
+    /// Give the checkpoint that Ctrl-C stops with a name, under which it is kept
+    #[arg(long, value_name = "NAME", value_parser = savepoint)]
+    pub(crate) savepoint_on_stop: Option<String>,
 
     /// Set a configuration key, as in pipeline.source-batch-size=1024
     #[arg(long, value_name = "KEY=VALUE")]
@@ -134,6 +143,13 @@ pub(crate) struct Bundle {
 /// More tasks than this are a typing error on any machine there is.
 const MOST_PARALLELISM: usize = 4096;
 
+fn savepoint(name: &str) -> Result<String, String> {
+    match controller::check_savepoint_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}: {hint}"))),
+    }
+}
+
 fn parallelism(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(tasks @ 1..=MOST_PARALLELISM) => Ok(tasks),
@@ -160,7 +176,25 @@ mod tests {
         assert_eq!(run.query.as_deref(), Some("q.sql"));
         assert_eq!((run.parallelism, run.force, run.set.as_slice()), (3, true, &["a.b=c".to_string()][..]));
         assert_eq!(arguments.config, Some("conf.toml".into()));
+        assert_eq!(run.restore, RestorePoint::Latest);
         assert!(Arguments::try_parse_from(["streamwright", "run", "-p", "0"]).is_err());
         assert!(Arguments::try_parse_from(["streamwright", "explain", "q", "--view", "physical"]).is_err());
+    }
+
+    #[test]
+    fn checkpoints_are_named_in_three_ways() {
+        let first = ["streamwright", "run", "q.sql"];
+        let restore = |words: &[&str]| {
+            let line = first.iter().chain(words);
+            let Command::Run(run) = Arguments::try_parse_from(line).ok()?.command else { panic!("not run") };
+            Some((run.restore, run.savepoint_on_stop))
+        };
+        assert_eq!(restore(&["--restore", "7"]), Some((RestorePoint::Epoch(7), None)));
+        let named = RestorePoint::Savepoint("monday".into());
+        let words = ["--restore", "savepoint:monday", "--savepoint-on-stop", "tuesday"];
+        assert_eq!(restore(&words), Some((named, Some("tuesday".into()))));
+        for wrong in [&["--restore", "monday"][..], &["--savepoint-on-stop", "a/b"], &["-f", "--restore", "7"]] {
+            assert_eq!(restore(wrong), None, "{wrong:?}");
+        }
     }
 }

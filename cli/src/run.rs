@@ -13,8 +13,8 @@ use artifacts::{StorageUrl, Store};
 use compiler_driver::Compiled;
 use compiler_service::Built;
 use controller::{
-    Checkpointing, Controller, ControllerError, ControllerOptions, JobHandle, JobSpec, JobState, JobStatus, StopMode,
-    WorkerLog,
+    Checkpointing, Controller, ControllerError, ControllerOptions, JobHandle, JobSpec, JobState, JobStatus,
+    RestorePoint, StopMode, WorkerLog,
 };
 use protocol::checkpoint::Reason;
 use protocol::job::JobPlan;
@@ -32,7 +32,7 @@ use crate::query::Query;
 const READER_CHECK: Duration = Duration::from_millis(500);
 
 /// Older checkpoints are removed.
-const CHECKPOINTS_KEPT: usize = 10;
+pub(crate) const CHECKPOINTS_KEPT: usize = 10;
 
 pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
     let Some(query) = arguments.query.as_deref().or(config.query.as_deref()) else {
@@ -40,6 +40,12 @@ pub(crate) fn run(arguments: Run, config: Config) -> Result<ExitCode, Failure> {
     };
     let query = Query::read(query)?;
     let state_dir = StateDir::new(arguments.state_dir.as_deref().or(config.state_dir.as_deref()))?;
+    let kept = if arguments.restore != RestorePoint::Latest { Some("--restore") } else { None };
+    let kept = kept.or(arguments.savepoint_on_stop.as_ref().map(|_| "--savepoint-on-stop"));
+    if let (Some(flag), true) = (kept, state_dir.temporary.is_some()) {
+        return Err(Failure::usage(format!("{flag} needs a state directory"))
+            .with_hint(Some("Give one with --state-dir; without it nothing is kept.")));
+    }
     let store = open_store(&config.artifact_url)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -151,30 +157,51 @@ impl Session {
         progress: &Progress,
     ) -> Result<Option<JobHandle>, Failure> {
         let spec = self.spec(compiled, built);
+        let at = &spec.checkpoints;
+        let directory = self.state_dir.path.display();
         // Another job knows nothing of the earlier one's checkpoints.
         let last = if self.arguments.force { None } else { controller.last_job().await.map_err(controller_failure)? };
         let Some(last) = last else {
+            if at.restore != RestorePoint::Latest {
+                let message =
+                    format!("there is no checkpoint \"{}\": nothing has run in \"{directory}\" yet", at.restore);
+                return Err(Failure::usage(message));
+            }
             return controller.submit(spec).await.map(Some).map_err(controller_failure);
         };
-        let directory = self.state_dir.path.display();
         if last.code != compiled.code {
             return Err(Failure::usage(format!(
                 "state directory \"{directory}\" belongs to another query, \"{}\"",
                 last.name
             ))
             .with_hint(Some("Give another --state-dir, or --force to run this query there from its beginning.")));
-        } else if let Some(newest) =
-            controller.newest_checkpoint(&spec.checkpoints.url, &last.id).await.map_err(controller_failure)?
+        }
+        if let Some(name) = &at.savepoint
+            && controller.has_savepoint(at, &last.id, name).await.map_err(controller_failure)?
         {
+            return Err(Failure::usage(format!("savepoint \"{name}\" already exists"))
+                .with_hint(Some("Give another name to --savepoint-on-stop.")));
+        }
+        if let Some(from) = controller.checkpoint(at, &last.id, &at.restore).await.map_err(controller_failure)? {
             // What was prepared last may never have been published: then the job begins once more, does that, and ends.
-            let tokens = newest.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| &task.tokens);
-            if newest.reason == Reason::End && tokens.count() == 0 {
+            let tokens = from.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| &task.tokens);
+            if from.reason == Reason::End && tokens.count() == 0 {
                 progress.line(&format!(
                     "finished already: all input was processed; --force runs the query of \"{directory}\" again"
                 ));
                 return Ok(None);
             }
-            progress.line(&format!("going on from checkpoint {}", newest.epoch));
+            let newest =
+                controller.checkpoint(at, &last.id, &RestorePoint::Latest).await.map_err(controller_failure)?;
+            progress.line(&if newest.as_ref() == Some(&from) {
+                format!("going on from checkpoint {}", from.epoch)
+            } else {
+                format!(
+                    "going back to checkpoint {} of {}: what sinks have published since stays, and its rows come again",
+                    from.epoch,
+                    time_text(from.complete_micros)
+                )
+            });
         }
         controller.resume(&last, spec).await.map(Some).map_err(controller_failure)
     }
@@ -193,6 +220,8 @@ impl Session {
                 interval: self.config.checkpoint_interval,
                 timeout: self.config.checkpoint_timeout,
                 keep: CHECKPOINTS_KEPT,
+                restore: self.arguments.restore.clone(),
+                savepoint: self.arguments.savepoint_on_stop.clone(),
             },
         }
     }
@@ -237,7 +266,11 @@ impl Session {
                         progress.line("stopping (Ctrl-C again to give up rows in flight)");
                         job.stop(StopMode::Graceful).await;
                     } else {
-                        progress.line("stopping with a checkpoint (Ctrl-C again to go back to the last one)");
+                        let what = match &self.arguments.savepoint_on_stop {
+                            Some(name) => format!("savepoint \"{name}\""),
+                            None => "a checkpoint".to_owned(),
+                        };
+                        progress.line(&format!("stopping with {what} (Ctrl-C again to go back to the last checkpoint)"));
                         job.stop(StopMode::Checkpoint).await;
                     }
                 }
@@ -279,11 +312,32 @@ impl Session {
                 progress.summary(last, plan, running);
                 match state {
                     JobState::Stopped if interrupted > 1 => Err(Failure::aborted()),
+                    _ if interrupted > 0 => self.conclude_savepoint(last, progress),
                     _ => Ok(ExitCode::SUCCESS),
                 }
             }
         }
     }
+
+    /// Says what has become of the savepoint that was to be made.
+    fn conclude_savepoint(&self, last: &JobStatus, progress: &Progress) -> Result<ExitCode, Failure> {
+        let Some(name) = &self.arguments.savepoint_on_stop else { return Ok(ExitCode::SUCCESS) };
+        match &last.savepoint {
+            Some(Ok(epoch)) => {
+                progress.line(&format!("savepoint \"{name}\" is checkpoint {epoch}"));
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Err(failure)) => Err(Failure::job(&failure.message).with_hint(failure.hint.as_ref())),
+            None => {
+                Err(Failure::job(format!("there is no savepoint \"{name}\": the job ended without another checkpoint")))
+            }
+        }
+    }
+}
+
+/// A moment in UTC, as people read it.
+pub(crate) fn time_text(micros: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(micros).map_or_else(String::new, |time| time.format("%F %T").to_string())
 }
 
 fn controller_failure(error: ControllerError) -> Failure {

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::checkpoint::{
-    FORMAT, Manifest, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState, TaskSnapshot,
+    FORMAT, Manifest, Outside, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState,
+    TaskSnapshot,
 };
 use protocol::job::JobPlan;
 
@@ -313,6 +314,8 @@ impl Coordinator {
                 stage: stage.id,
                 name: stage.name.clone(),
                 operators: stage.operators.clone(),
+                source: stage.source.as_ref().map(|source| outside(&source.table, &source.connector)),
+                sink: stage.sink.as_ref().map(|sink| outside(&sink.table, &sink.connector)),
                 tables: tables.map(|(table, spec)| self.table(stage.id, table, spec, &tasks)).collect(),
                 tasks: tasks.iter().map(|snapshot| snapshot.state.clone()).collect(),
             }
@@ -350,6 +353,10 @@ impl Coordinator {
         }
         TableState { spec: spec.clone(), files }
     }
+}
+
+fn outside(table: &str, connector: &str) -> Outside {
+    Outside { table: table.to_owned(), connector: connector.to_owned() }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use artifacts::Digest;
 use protocol::rpc;
 
 use crate::checkpoint::Completed;
+use crate::log::RestorePoint;
 use crate::state::JobState;
 
 /// What to run.
@@ -36,6 +37,10 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// Checkpoints that are kept; older ones are collected.
     pub keep: usize,
+    /// What the job goes on from when it starts; after failures it is always the latest.
+    pub restore: RestorePoint,
+    /// The name that the checkpoint gets with which the job is stopped.
+    pub savepoint: Option<String>,
 }
 
 /// What a worker is told beside its plan.
@@ -148,6 +153,8 @@ pub struct JobStatus {
     pub failure: Option<Failure>,
     /// The newest checkpoint of this controller.
     pub checkpoint: Option<Arc<Completed>>,
+    /// The epoch that has got the name of [`Checkpointing::savepoint`], or why it has not.
+    pub savepoint: Option<Result<u64, Failure>>,
 }
 
 #[cfg(test)]
@@ -187,6 +194,8 @@ pub(crate) mod tests {
                 interval: Duration::from_secs(10),
                 timeout: Duration::from_secs(600),
                 keep: 10,
+                restore: RestorePoint::Latest,
+                savepoint: None,
             },
         }
     }

@@ -40,5 +40,6 @@ pub mod store;
 
 pub use control::{Controller, ControllerError, ControllerOptions, JobHandle, WorkerLine, WorkerLog};
 pub use job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode, Tuning};
+pub use log::{RestorePoint, check_savepoint_name};
 pub use protocol::rpc::TaskProgress;
 pub use state::{JobState, Policy};

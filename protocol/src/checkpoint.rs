@@ -27,13 +27,17 @@ impl Record {
 }
 
 /// From here on the log belongs to this generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fence {
     pub generation: u64,
     /// Random: tells one's own fence from that of somebody who chose the same number.
     pub owner: String,
     /// Microseconds since the epoch, for people.
     pub at_micros: i64,
+    /// The generation goes back to this checkpoint; none: on from the newest. It is here as a whole, because whatever
+    /// becomes of the record or savepoint that it was, this is where the log goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<Manifest>>,
 }
 
 /// A checkpoint: all that is needed to go on from it.
@@ -62,7 +66,6 @@ pub enum Reason {
     Stop,
     /// All sources have ended and all windows are closed: there is nothing to go on from.
     End,
-    Savepoint,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,11 +73,23 @@ pub struct StageState {
     /// Its index in the plan.
     pub stage: usize,
     pub name: String,
-    /// As the plan has them: a restore into other operators is refused.
+    /// As the plan has them, for people.
     pub operators: Vec<String>,
+    /// The table that it reads, and the one that it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Outside>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<Outside>,
     pub tables: Vec<TableState>,
     /// By task.
     pub tasks: Vec<TaskState>,
+}
+
+/// A table of the query behind which is the outside world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    pub table: String,
+    pub connector: String,
 }
 
 /// What a task has beside its tables.
@@ -111,6 +126,16 @@ pub struct TableSpec {
     /// The first so many columns are the key, whose hash says which task a row belongs to; 0: task 0 has all.
     pub keys: usize,
     pub columns: Schema,
+    /// Of a table that the watermark empties: which rows it removes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Lifetime>,
+}
+
+/// A row goes when the watermark comes to the value of a column, a `TIMESTAMP`, and so much more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifetime {
+    pub column: usize,
+    pub nanos: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

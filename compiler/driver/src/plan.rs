@@ -1,7 +1,7 @@
 //! The job's plan: what of the graph is data.
 
 use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
-use protocol::checkpoint::{TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
 /// The plan that goes with code of this digest.
@@ -39,7 +39,9 @@ fn tables(op: &StageOp) -> Vec<TableSpec> {
     if *phase == Phase::Partial {
         return Vec::new();
     }
-    let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys: tumble.keys.len(), columns };
+    let keys = tumble.keys.len();
+    let lifetime = Some(Lifetime { column: keys, nanos: tumble.width });
+    let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys, columns, lifetime };
     let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
     for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
         let name = format!("distinct {}", aggregate.name);
