@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Write the libraries that pipelines are linked with, for machines without the source tree
     Bundle(Bundle),
+    /// Look into the checkpoints of a state directory
+    State(State),
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +140,113 @@ pub(crate) struct Build {
 pub(crate) struct Bundle {
     /// Where to write it
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    #[command(subcommand)]
+    pub(crate) command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// List jobs with their checkpoints and savepoints
+    Ls(StateLs),
+    /// Show what a checkpoint is made of
+    Show(StateShow),
+    /// Compare two checkpoints
+    Diff(StateDiff),
+    /// Write the live rows of a table
+    Export(StateExport),
+}
+
+impl StateCommand {
+    pub(crate) fn place(&self) -> &StatePlace {
+        match self {
+            StateCommand::Ls(ls) => &ls.place,
+            StateCommand::Show(show) => &show.place,
+            StateCommand::Diff(diff) => &diff.place,
+            StateCommand::Export(export) => &export.place,
+        }
+    }
+}
+
+// Which checkpoints are meant. (Documentation would become that of the commands.)
+#[derive(Debug, Args)]
+pub(crate) struct StatePlace {
+    /// Where the state of jobs is kept (a path or file:// URL)
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) state_dir: Option<String>,
+
+    /// Where checkpoints are kept, if not in the state directory
+    #[arg(long, value_name = "URL")]
+    pub(crate) checkpoint_url: Option<String>,
+
+    /// A job, by its id or the beginning of it; the last one if missing
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateLs {
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateShow {
+    /// latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT", default_value_t)]
+    pub(crate) checkpoint: RestorePoint,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print the manifest, which is JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateDiff {
+    /// The earlier one: latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) before: RestorePoint,
+
+    /// The later one
+    #[arg(value_name = "CHECKPOINT", default_value_t)]
+    pub(crate) after: RestorePoint,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateExport {
+    /// latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) checkpoint: RestorePoint,
+
+    /// STAGE/TABLE, or TABLE where only one stage has such a table
+    pub(crate) table: String,
+
+    /// A file, which becomes Parquet; - prints JSON lines
+    pub(crate) file: String,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
 }
 
 /// More tasks than this are a typing error on any machine there is.

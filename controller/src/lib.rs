@@ -13,7 +13,7 @@
 //!   in this crate decides anything about a job's life.
 //! * [`control`] executes the effects, one task a job, and turns what the world does into events.
 //! * [`checkpoint`] decides when a checkpoint begins and is complete; [`log`] is where its manifest goes, and who may write
-//!   it; [`collect`] removes what nobody can restore any more.
+//!   it; [`collect`] removes what nobody can restore any more, and [`inspect`] tells people what there is.
 //! * [`scheduler`] starts and ends workers. [`server`] is where they attach. [`store`] keeps what must survive, and
 //!   [`lock`] keeps a second controller out of the same state directory.
 //!
@@ -30,6 +30,7 @@ pub mod checkpoint;
 pub mod collect;
 pub mod control;
 pub mod diagram;
+pub mod inspect;
 pub mod job;
 pub mod lock;
 pub mod log;

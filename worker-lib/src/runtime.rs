@@ -27,7 +27,7 @@
 //! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
 
 mod control;
-mod files;
+pub(crate) mod files;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -389,7 +389,7 @@ fn take_over(state: &StageState, share: Share) -> Restored {
     let sources = state.tasks.iter().filter_map(|task| task.source.as_ref());
     Restored {
         files: state.tables.iter().map(|table| table.files.clone()).collect(),
-        owners: state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect(),
+        owners: Owner::all(state),
         watermark: match same {
             true => state.tasks[share.task].watermark,
             false => state.tasks.iter().filter_map(|task| task.watermark).max(),

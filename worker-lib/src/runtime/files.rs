@@ -17,7 +17,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use protocol::checkpoint::{StateFile, TableKind, TableSpec};
+use protocol::checkpoint::{StageState, StateFile, TableKind, TableSpec};
+use schema::Schema;
 
 use crate::batch::Batch;
 use crate::column;
@@ -59,8 +60,8 @@ impl StateFiles {
         }
         let (count, expires) = (rows.rows(), rows.expires);
         let bytes = {
-            let spec = spec.clone();
-            let encoding = move || encode(&spec, &rows.batches);
+            let columns = spec.columns.clone();
+            let encoding = move || encode(&columns, &rows.batches);
             if count <= ENCODE_HERE_MOST {
                 encoding()?
             } else {
@@ -167,6 +168,13 @@ pub(crate) struct Owner {
     pub(crate) ended: bool,
 }
 
+impl Owner {
+    /// Those of a stage, by task.
+    pub(crate) fn all(state: &StageState) -> Vec<Owner> {
+        state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect()
+    }
+}
+
 /// Appends the rows of a batch whose keys belong to a share, by the watermark of the task that had them `before`.
 fn share_of(batch: Batch, spec: &TableSpec, share: Share, before: &[Owner], out: &mut Vec<(Batch, Option<i64>)>) {
     let same = before.windows(2).all(|pair| pair[0] == pair[1]);
@@ -198,9 +206,10 @@ fn share_of(batch: Batch, spec: &TableSpec, share: Share, before: &[Owner], out:
     }
 }
 
-fn encode(spec: &TableSpec, batches: &[Batch]) -> Result<Bytes, TaskError> {
+/// A Parquet file of rows.
+pub(crate) fn encode(columns: &Schema, batches: &[Batch]) -> Result<Bytes, TaskError> {
     let wrong = |error: &dyn std::fmt::Display| TaskError::fatal(format!("cannot encode state: {error}"));
-    let schema = spec.columns.to_arrow();
+    let schema = columns.to_arrow();
     let codec = Compression::ZSTD(ZstdLevel::try_new(1).map_err(|error| wrong(&error))?);
     let properties =
         WriterProperties::builder().set_compression(codec).set_created_by("streamwright".to_owned()).build();
