@@ -146,6 +146,7 @@ mod tests {
             keys: 1,
             columns: Default::default(),
             lifetime: None,
+            operator: Default::default(),
         };
         let stage = StageState {
             stage: 1,

@@ -244,6 +244,7 @@ mod tests {
                 keys: 1,
                 columns: Default::default(),
                 lifetime: None,
+                operator: Default::default(),
             },
             files: files.to_vec(),
         };

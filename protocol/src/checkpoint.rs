@@ -116,7 +116,8 @@ pub struct SourceState {
     pub watermarks: Vec<(usize, i64)>,
 }
 
-/// What a stage keeps, as it declares it.
+/// What a stage keeps, as it declares it. A table and its columns are named by what they mean (`sum(price)`): a column of
+/// the same name, in the table of the same name, of the same operator, is the same state in another query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSpec {
     pub name: String,
@@ -129,6 +130,21 @@ pub struct TableSpec {
     /// Of a table that the watermark empties: which rows it removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
+    #[serde(default)]
+    pub operator: Operator,
+}
+
+/// Whose table it is, in words that do not change with other parts of the query: stages are renumbered by any change,
+/// and other queries may come to share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// `tumble`
+    pub kind: String,
+    /// The tables that its rows come from, and those that its results go to, in order.
+    pub sources: Vec<String>,
+    pub sinks: Vec<String>,
+    /// What its rows are: `bids WHERE price > 100 on dt`.
+    pub rows: String,
 }
 
 /// A row goes when the watermark comes to the value of a column, a `TIMESTAMP`, and so much more.

@@ -154,7 +154,7 @@ mod tests {
     use arrow::array::ArrayRef;
     use artifacts::objects::MemoryObjects;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use protocol::checkpoint::{FORMAT, Lifetime, Reason, TaskState};
+    use protocol::checkpoint::{FORMAT, Lifetime, Operator, Reason, TaskState};
     use schema::{Field, ScalarType, TimeUnit};
 
     use super::*;
@@ -172,7 +172,8 @@ mod tests {
         fields.push(Field::new("sum(n)", ScalarType::Int64, true));
         fields.extend((kind == TableKind::Keyed).then(|| Field::new("_deleted", ScalarType::Bool, false)));
         let lifetime = timed.then_some(Lifetime { column: 1, nanos: WIDTH });
-        TableSpec { name: "groups".into(), kind, version: 1, keys: 1, columns: Schema::new(fields), lifetime }
+        let (columns, operator) = (Schema::new(fields), Operator::default());
+        TableSpec { name: "groups".into(), kind, version: 1, keys: 1, columns, lifetime, operator }
     }
 
     /// Key, window start, value.

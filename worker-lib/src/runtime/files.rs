@@ -144,10 +144,14 @@ impl StateFiles {
     }
 }
 
-/// A table's name, fit for a file's.
+/// A table's name, fit for a file's, and unlike those of others: `count_DISTINCT_price__0a1b2c3d4e5f`.
 fn file_name(table: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    table.chars().take(60).map(fit).collect()
+    let name: String = table.chars().take(60).map(fit).collect();
+    match name == table {
+        true => name,
+        false => format!("{name}_{}", Digest::of(table).short()),
+    }
 }
 
 fn overlaps(file: &StateFile, share: Share) -> bool {
