@@ -76,9 +76,29 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", value_parser = savepoint)]
     pub(crate) savepoint_on_stop: Option<String>,
 
+    #[command(flatten)]
+    pub(crate) change: Change,
+
+    /// Go on with the state of another query without asking
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+
     /// Set a configuration key, as in pipeline.source-batch-size=1024
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+// What may be wrong when a changed query goes on with the state of the one before. (Documentation would become that of
+// the commands.)
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Change {
+    /// Let go of state that the query has no place for
+    #[arg(long)]
+    pub(crate) allow_lost_state: bool,
+
+    /// Let what is open have results of which one part is the query's before
+    #[arg(long)]
+    pub(crate) allow_mixed_results: bool,
 }
 
 #[derive(Debug, Args)]
@@ -154,7 +174,7 @@ pub(crate) enum StateCommand {
     Ls(StateLs),
     /// Show what a checkpoint is made of
     Show(StateShow),
-    /// Compare two checkpoints
+    /// Compare two checkpoints, or a checkpoint with what a query keeps
     Diff(StateDiff),
     /// Write the live rows of a table
     Export(StateExport),
@@ -221,12 +241,15 @@ pub(crate) struct StateDiff {
     #[arg(value_name = "CHECKPOINT")]
     pub(crate) before: RestorePoint,
 
-    /// The later one
-    #[arg(value_name = "CHECKPOINT", default_value_t)]
-    pub(crate) after: RestorePoint,
+    /// The later one, or a query: a file, `-` for stdin, or the text itself
+    #[arg(value_name = "CHECKPOINT|QUERY", default_value = "latest")]
+    pub(crate) after: String,
 
     #[command(flatten)]
     pub(crate) place: StatePlace,
+
+    #[command(flatten)]
+    pub(crate) change: Change,
 
     /// Print as JSON
     #[arg(long)]

@@ -333,10 +333,12 @@ impl Coordinator {
         }
     }
 
-    /// The files that make up a table: those of the last manifest of which something may be left, and the new ones.
+    /// The files that make up a table: those of the last manifest of which something may be left, and the new ones. Files
+    /// with other columns are not among them: what was restored of them is in the new ones.
     fn table(&self, stage: usize, table: usize, spec: &TableSpec, tasks: &[&TaskSnapshot]) -> TableState {
         let before = self.newest.iter().flat_map(|manifest| &manifest.stages).filter(|state| state.stage == stage);
-        let before = before.filter_map(|state| state.tables.get(table)).flat_map(|table| &table.files);
+        let before = before.filter_map(|state| state.tables.get(table)).filter(|table| table.spec == *spec);
+        let before = before.flat_map(|table| &table.files);
         let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).filter_map(|(_, file)| file.as_ref());
         let mut files: Vec<StateFile> = match spec.kind {
             TableKind::Global => new.cloned().collect(),

@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::{self, Coordinator, Setting};
 use crate::collect::collect;
+use crate::compatibility::{Verdict, adopt};
 use crate::job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode};
 use crate::lock::{LockError, StateLock};
 use crate::log::{AppendError, Claim, Log, LogError, RestorePoint, Writer};
@@ -456,19 +457,36 @@ impl JobLoop {
                 }
             }
             Input::Claimed { generation, claim } if generation == self.job.facts.generation => {
-                self.restore = RestorePoint::Latest;
-                let checkpoints = Checkpoints {
-                    generation,
-                    writer: Some(self.log.writer(&claim)),
-                    claim: *claim,
-                    coordinator: None,
-                    uncollected: 0,
-                };
-                self.checkpoints = Some(checkpoints);
+                self.on_claimed(generation, *claim).await;
             }
             Input::Claimed { .. } => {}
             Input::Appended { writer, appended, saved } => self.on_appended(*writer, appended, saved).await,
         }
+    }
+
+    /// What the generation goes on from becomes what its plan can restore.
+    async fn on_claimed(&mut self, generation: u64, mut claim: Claim) {
+        self.restore = RestorePoint::Latest;
+        if let Some(manifest) = claim.restore.take() {
+            let epoch = manifest.epoch;
+            let adopted = match serde_json::from_str::<JobPlan>(&self.spec.plan) {
+                Ok(plan) => adopt(manifest, &plan, self.spec.checkpoints.allowed).map_err(|found| {
+                    let refused = found.findings.iter().filter(|finding| finding.verdict == Verdict::Refuse);
+                    let refused: Vec<String> = refused.map(ToString::to_string).collect();
+                    format!("checkpoint {epoch} does not fit the query: {}", refused.join(", "))
+                }),
+                Err(error) => Err(format!("cannot read the job's plan: {error}")),
+            };
+            match adopted {
+                Ok(manifest) => claim.restore = Some(manifest),
+                Err(message) => {
+                    let event = WorkerEvent::TaskFailed(Failure::new(ErrorClass::Fatal, message));
+                    return self.handle(Event::Worker { generation, event }).await;
+                }
+            }
+        }
+        let writer = Some(self.log.writer(&claim));
+        self.checkpoints = Some(Checkpoints { generation, writer, claim, coordinator: None, uncollected: 0 });
     }
 
     async fn on_appended(

@@ -8,6 +8,7 @@ use artifacts::Digest;
 use protocol::rpc;
 
 use crate::checkpoint::Completed;
+use crate::compatibility::Allowed;
 use crate::log::RestorePoint;
 use crate::state::JobState;
 
@@ -39,6 +40,8 @@ pub struct Checkpointing {
     pub keep: usize,
     /// What the job goes on from when it starts; after failures it is always the latest.
     pub restore: RestorePoint,
+    /// What may be wrong when it goes on from another query's.
+    pub allowed: Allowed,
     /// The name that the checkpoint gets with which the job is stopped.
     pub savepoint: Option<String>,
 }
@@ -195,6 +198,7 @@ pub(crate) mod tests {
                 timeout: Duration::from_secs(600),
                 keep: 10,
                 restore: RestorePoint::Latest,
+                allowed: Allowed::default(),
                 savepoint: None,
             },
         }

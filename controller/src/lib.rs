@@ -14,6 +14,7 @@
 //! * [`control`] executes the effects, one task a job, and turns what the world does into events.
 //! * [`checkpoint`] decides when a checkpoint begins and is complete; [`log`] is where its manifest goes, and who may write
 //!   it; [`collect`] removes what nobody can restore any more, and [`inspect`] tells people what there is.
+//!   [`compatibility`] decides what a changed query makes of a checkpoint.
 //! * [`scheduler`] starts and ends workers. [`server`] is where they attach. [`store`] keeps what must survive, and
 //!   [`lock`] keeps a second controller out of the same state directory.
 //!
@@ -21,13 +22,14 @@
 //! generation says is answered with Stop; a binary is executed only after its bytes were checked against the digest
 //! that the job names; a state is in the store before its effects are executed.
 //!
-//! Not here: SQL, plans (they are text that is handed on unread), operators, compiling. A job comes with the digest of
+//! Not here: SQL, operators (of plans, only what they keep is looked at), compiling. A job comes with the digest of
 //! a binary that is already in the artifact store.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod checkpoint;
 pub mod collect;
+pub mod compatibility;
 pub mod control;
 pub mod diagram;
 pub mod inspect;

@@ -22,10 +22,9 @@ use protocol::checkpoint::{Manifest, StageState, TableKind, TableSpec, TableStat
 use schema::Schema;
 
 use crate::batch::Batch;
-use crate::column;
 use crate::error::TaskError;
 use crate::keys::{Key, KeyTable};
-use crate::runtime::files::{Owner, Share, StateFiles, encode};
+use crate::runtime::files::{Owner, Share, StateFiles, encode, lasting};
 use crate::select::Selection;
 
 /// Rows of a table.
@@ -77,14 +76,6 @@ fn check(spec: &TableSpec) -> Result<(), TaskError> {
         true => Ok(()),
         false => Err(TaskError::fatal(format!("the manifest contradicts itself about table \"{}\"", spec.name))),
     }
-}
-
-/// The rows that the watermark has not removed.
-fn lasting(spec: &TableSpec, batch: Batch, watermark: Option<i64>) -> Batch {
-    let (Some(lifetime), Some(watermark)) = (spec.lifetime, watermark) else { return batch };
-    let (times, nanos) = column::ticks(batch.array(lifetime.column));
-    let lasts = |row| times.value(row).saturating_mul(nanos).saturating_add(lifetime.nanos) > watermark;
-    Selection::filter(batch.rows, times.nulls, lasts).take_batch(&batch)
 }
 
 /// Of the rows with equal keys the last one. Of a table that the watermark empties the time belongs to the key.
@@ -158,7 +149,7 @@ mod tests {
     use schema::{Field, ScalarType, TimeUnit};
 
     use super::*;
-    use crate::column::{from_bool, from_i64, from_text, from_timestamp, pack};
+    use crate::column::{self, from_bool, from_i64, from_text, from_timestamp, pack};
     use crate::exchange::destination;
     use crate::keys::hash_columns;
     use crate::state::TableRows;

@@ -25,6 +25,7 @@ use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::select::Selection;
 use crate::state::TableRows;
 
 /// Files with fewer rows are encoded where we are; others would keep a thread from its tasks for too long.
@@ -179,6 +180,14 @@ impl Owner {
     }
 }
 
+/// The rows that the watermark of their task has not removed.
+pub(crate) fn lasting(spec: &TableSpec, batch: Batch, watermark: Option<i64>) -> Batch {
+    let (Some(lifetime), Some(watermark)) = (spec.lifetime, watermark) else { return batch };
+    let (times, nanos) = column::ticks(batch.array(lifetime.column));
+    let lasts = |row| times.value(row).saturating_mul(nanos).saturating_add(lifetime.nanos) > watermark;
+    Selection::filter(batch.rows, times.nulls, lasts).take_batch(&batch)
+}
+
 /// Appends the rows of a batch whose keys belong to a share, by the watermark of the task that had them `before`.
 fn share_of(batch: Batch, spec: &TableSpec, share: Share, before: &[Owner], out: &mut Vec<(Batch, Option<i64>)>) {
     let same = before.windows(2).all(|pair| pair[0] == pair[1]);
@@ -203,7 +212,7 @@ fn share_of(batch: Batch, spec: &TableSpec, share: Share, before: &[Owner], out:
             destination(hashes[row], share.parallelism) as usize == share.task
                 && before[destination(hashes[row], before.len()) as usize] == class
         });
-        let mine = crate::select::Selection::of_flags(&mine, None);
+        let mine = Selection::of_flags(&mine, None);
         if !mine.is_empty() {
             out.push((mine.take_batch(&batch), class.watermark));
         }
