@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use compiler_driver::View;
-use controller::RestorePoint;
+use controller::{Allowed, RestorePoint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -99,6 +99,12 @@ pub(crate) struct Change {
     /// Let what is open have results of which one part is the query's before
     #[arg(long)]
     pub(crate) allow_mixed_results: bool,
+}
+
+impl Change {
+    pub(crate) fn allowed(self) -> Allowed {
+        Allowed { lost_state: self.allow_lost_state, mixed_results: self.allow_mixed_results }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use artifacts::StorageUrl;
-use controller::RestorePoint;
 use controller::inspect::{self, Checkpoints, JobCheckpoints, StageGrowth, TableGrowth, Totals};
 use controller::log::LogError;
+use controller::{RestorePoint, compatibility};
 use protocol::checkpoint::{Manifest, Reason, StageState, TableKind, TableState};
 use serde_json::{Value, json};
 use worker_lib::export::live_rows;
@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::explain::print;
 use crate::failure::Failure;
 use crate::progress::grouped;
-use crate::run::{CHECKPOINTS_KEPT, time_text};
+use crate::query::Query;
+use crate::run::{CHECKPOINTS_KEPT, REFUSED, findings_text, time_text};
 
 pub(crate) fn state(command: &StateCommand, config: &Config) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -29,11 +30,10 @@ pub(crate) fn state(command: &StateCommand, config: &Config) -> Result<ExitCode,
         match command {
             StateCommand::Ls(arguments) => ls(&opened, arguments).await,
             StateCommand::Show(arguments) => show(&opened, arguments).await,
-            StateCommand::Diff(arguments) => diff(&opened, arguments).await,
+            StateCommand::Diff(arguments) => diff(&opened, arguments, config).await,
             StateCommand::Export(arguments) => export(&opened, arguments).await,
         }
-    })?;
-    Ok(ExitCode::SUCCESS)
+    })
 }
 
 /// The checkpoints that are meant.
@@ -91,17 +91,19 @@ fn log_failure(error: LogError) -> Failure {
 
 // --- ls ------------------------------------------------------------------------------------------------------------
 
-async fn ls(opened: &Opened<'_>, arguments: &StateLs) -> Result<(), Failure> {
+async fn ls(opened: &Opened<'_>, arguments: &StateLs) -> Result<ExitCode, Failure> {
     let mut jobs = Vec::new();
     for job in opened.jobs().await? {
         jobs.push(opened.checkpoints.of_job(&job, CHECKPOINTS_KEPT).await.map_err(log_failure)?);
     }
     if arguments.json {
         let jobs: Vec<Value> = jobs.iter().map(job_json).collect();
-        return print(&format!("{}\n", pretty(&json!(jobs))));
+        print(&format!("{}\n", pretty(&json!(jobs))))?;
+    } else {
+        let texts: Vec<String> = jobs.iter().map(job_text).collect();
+        print(&texts.join("\n"))?;
     }
-    let texts: Vec<String> = jobs.iter().map(job_text).collect();
-    print(&texts.join("\n"))
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The checkpoints of a job by what `--restore` calls them.
@@ -207,13 +209,15 @@ fn pretty(value: &Value) -> String {
 
 // --- show ----------------------------------------------------------------------------------------------------------
 
-async fn show(opened: &Opened<'_>, arguments: &StateShow) -> Result<(), Failure> {
+async fn show(opened: &Opened<'_>, arguments: &StateShow) -> Result<ExitCode, Failure> {
     let manifest = opened.manifest(&arguments.checkpoint).await?;
     if arguments.json {
         let json = serde_json::to_string_pretty(&manifest).expect("a manifest is JSON");
-        return print(&format!("{json}\n"));
+        print(&format!("{json}\n"))?;
+    } else {
+        print(&manifest_text(&manifest))?;
     }
-    print(&manifest_text(&manifest))
+    Ok(ExitCode::SUCCESS)
 }
 
 fn manifest_text(manifest: &Manifest) -> String {
@@ -280,15 +284,43 @@ fn event_time(nanos: Option<i64>) -> String {
 
 // --- diff ----------------------------------------------------------------------------------------------------------
 
-async fn diff(opened: &Opened<'_>, arguments: &StateDiff) -> Result<(), Failure> {
+async fn diff(opened: &Opened<'_>, arguments: &StateDiff, config: &Config) -> Result<ExitCode, Failure> {
     let before = opened.manifest(&arguments.before).await?;
-    let after = opened.manifest(&arguments.after).await?;
+    let after = match arguments.after.parse::<RestorePoint>() {
+        Ok(point) => opened.manifest(&point).await?,
+        Err(_) => return compare(&before, arguments, config),
+    };
     let grown = inspect::growth(&before, &after);
     if arguments.json {
         let stages: Vec<Value> = grown.iter().map(growth_json).collect();
-        return print(&format!("{}\n", pretty(&json!({ "from": before.epoch, "to": after.epoch, "stages": stages }))));
+        let json = json!({ "from": before.epoch, "to": after.epoch, "stages": stages });
+        print(&format!("{}\n", pretty(&json)))?;
+    } else {
+        print(&growth_text(&before, &after, &grown))?;
     }
-    print(&growth_text(&before, &after, &grown))
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a query makes of a checkpoint.
+fn compare(manifest: &Manifest, arguments: &StateDiff, config: &Config) -> Result<ExitCode, Failure> {
+    let compiled = Query::read(&arguments.after)?.compile(1, config)?;
+    let found = compatibility::compare(manifest, &compiled.plan, arguments.change.allowed());
+    if arguments.json {
+        let findings = found.findings.iter().map(|finding| {
+            json!({ "subject": finding.subject, "verdict": finding.verdict.name(), "reasons": finding.reasons })
+        });
+        let json = json!({ "from": manifest.epoch, "findings": findings.collect::<Vec<_>>() });
+        print(&format!("{}\n", pretty(&json)))?;
+    } else {
+        print(&format!("{}\n", findings_text(&found)))?;
+    }
+    match found.refused() {
+        false => Ok(ExitCode::SUCCESS),
+        true => {
+            let message = format!("checkpoint {} does not fit the query", manifest.epoch);
+            Err(Failure::usage(message).with_hint(Some(REFUSED)))
+        }
+    }
 }
 
 fn totals_json(Totals { files, rows, bytes }: Totals) -> Value {
@@ -343,7 +375,7 @@ fn growth_text(before: &Manifest, after: &Manifest, grown: &[StageGrowth]) -> St
 
 // --- export --------------------------------------------------------------------------------------------------------
 
-async fn export(opened: &Opened<'_>, arguments: &StateExport) -> Result<(), Failure> {
+async fn export(opened: &Opened<'_>, arguments: &StateExport) -> Result<ExitCode, Failure> {
     let manifest = opened.manifest(&arguments.checkpoint).await?;
     let (stage, table) = inspect::table(&manifest, &arguments.table).map_err(|error| {
         let hint = match error.tables.is_empty() {
@@ -355,7 +387,8 @@ async fn export(opened: &Opened<'_>, arguments: &StateExport) -> Result<(), Fail
     let failed = |error: worker_lib::TaskError| Failure::job(&error.message).with_hint(error.hint);
     let rows = live_rows(opened.checkpoints.objects(), &manifest, stage, table).await.map_err(failed)?;
     if arguments.file == "-" {
-        return print(&String::from_utf8_lossy(&rows.json_lines().map_err(failed)?));
+        print(&String::from_utf8_lossy(&rows.json_lines().map_err(failed)?))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let file = &arguments.file;
     std::fs::write(file, rows.parquet().map_err(failed)?)
@@ -366,7 +399,7 @@ async fn export(opened: &Opened<'_>, arguments: &StateExport) -> Result<(), Fail
         table.spec.name,
         manifest.epoch
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

@@ -472,8 +472,8 @@ impl JobLoop {
             let adopted = match serde_json::from_str::<JobPlan>(&self.spec.plan) {
                 Ok(plan) => adopt(manifest, &plan, self.spec.checkpoints.allowed).map_err(|found| {
                     let refused = found.findings.iter().filter(|finding| finding.verdict == Verdict::Refuse);
-                    let refused: Vec<String> = refused.map(ToString::to_string).collect();
-                    format!("checkpoint {epoch} does not fit the query: {}", refused.join(", "))
+                    let refused = refused.map(|finding| format!("{}: {}", finding.subject, finding.reasons.join("; ")));
+                    format!("checkpoint {epoch} does not fit the query: {}", refused.collect::<Vec<_>>().join(", "))
                 }),
                 Err(error) => Err(format!("cannot read the job's plan: {error}")),
             };

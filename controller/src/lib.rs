@@ -41,6 +41,7 @@ pub mod server;
 pub mod state;
 pub mod store;
 
+pub use compatibility::Allowed;
 pub use control::{Controller, ControllerError, ControllerOptions, JobHandle, WorkerLine, WorkerLog};
 pub use job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode, Tuning};
 pub use log::{RestorePoint, check_savepoint_name};
