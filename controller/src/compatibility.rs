@@ -278,7 +278,7 @@ impl<'a> Kept<'a> {
             && self.has_keys_of(old)
             && new.rows == before.rows
             && new.sources == before.sources
-            && self.first().lifetime == old.first().lifetime
+            && lifetime(self.first()) == lifetime(old.first())
     }
 
     fn subject(&self) -> String {
@@ -296,6 +296,12 @@ impl<'a> Kept<'a> {
 /// Names of the key columns.
 fn keys(table: &TableSpec) -> Vec<&str> {
     table.columns.fields.iter().take(table.keys).map(|key| key.name.as_str()).collect()
+}
+
+/// The name of the column of time, and how long after that a row goes.
+fn lifetime(table: &TableSpec) -> Option<(&str, i64)> {
+    let lifetime = table.lifetime?;
+    Some((table.columns.fields.get(lifetime.column)?.name.as_str(), lifetime.nanos))
 }
 
 /// By operator of the new query: which of the old ones it is.
@@ -378,7 +384,8 @@ fn operators(
         }
         findings.push(Finding { subject: kept.subject(), verdict, reasons });
     }
-    for (_, kept) in old.iter().enumerate().filter(|(at, _)| !pairs.contains(&Some(*at))) {
+    let gone = old.iter().enumerate().filter(|(at, _)| !pairs.contains(&Some(*at)));
+    for kept in gone.map(|(_, kept)| kept) {
         let held = holds_rows(manifest, kept);
         let verdict = if held && !allowed.lost_state { Verdict::Refuse } else { Verdict::Drop };
         let reason =
@@ -447,9 +454,11 @@ fn table_changes(new: &TableSpec, old: &TableSpec, add: &mut dyn FnMut(String, C
     if keys(new) != keys(old) {
         add(format!("its keys are {}, and were {}", listed(new), listed(old)), Cost::Lost);
     }
-    if new.lifetime != old.lifetime {
-        let width = |table: &TableSpec| table.lifetime.map_or(0, |lifetime| lifetime.nanos.max(0).unsigned_abs());
-        let (wide, was) = (Duration::from_nanos(width(new)), Duration::from_nanos(width(old)));
+    if lifetime(new) != lifetime(old) {
+        let width = |table: &TableSpec| {
+            Duration::from_nanos(lifetime(table).map_or(0, |(_, nanos)| nanos.max(0).unsigned_abs()))
+        };
+        let (wide, was) = (width(new), width(old));
         add(format!("its windows are {wide:?} wide, and were {was:?}"), Cost::Lost);
     }
     for (at, field) in new.columns.fields.iter().enumerate() {
