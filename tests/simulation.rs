@@ -28,7 +28,7 @@ use controller::log::Log;
 use controller::state::Time;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use protocol::checkpoint::{Lifetime, Reason, TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Operator, Reason, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
@@ -390,6 +390,7 @@ fn plan(world: u64, parallelism: usize) -> JobPlan {
         keys: 1,
         columns: sums.clone(),
         lifetime: Some(Lifetime { column: 1, nanos: WINDOW }),
+        operator: Operator::default(),
     };
     let stage = |id: usize, name: &str, input: &Schema, output: &Schema| StagePlan {
         id,

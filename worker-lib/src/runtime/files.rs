@@ -19,7 +19,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use protocol::checkpoint::{HashRange, StateFile, TableKind, TableSpec};
+use protocol::checkpoint::{HashRange, StageState, StateFile, TableKind, TableSpec};
 use schema::Schema;
 
 use crate::batch::Batch;
@@ -27,6 +27,7 @@ use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::select::Selection;
 use crate::state::TableRows;
 
 /// So many rows are encoded and decoded where we are; more would keep a thread from its tasks for too long.
@@ -228,6 +229,21 @@ pub(crate) struct Owner {
     pub(crate) ended: bool,
 }
 
+impl Owner {
+    /// Those of a stage, by task.
+    pub(crate) fn all(state: &StageState) -> Vec<Owner> {
+        state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect()
+    }
+}
+
+/// The rows that the watermark of their task has not removed.
+pub(crate) fn lasting(spec: &TableSpec, batch: Batch, watermark: Option<i64>) -> Batch {
+    let (Some(lifetime), Some(watermark)) = (spec.lifetime, watermark) else { return batch };
+    let (times, nanos) = column::ticks(batch.array(lifetime.column));
+    let lasts = |row| times.value(row).saturating_mul(nanos).saturating_add(lifetime.nanos) > watermark;
+    Selection::filter(batch.rows, times.nulls, lasts).take_batch(&batch)
+}
+
 /// Appends the rows of a batch whose keys belong to a share and to the hashes that its file is `listed` with, by the
 /// watermark of the task that had them `before`.
 fn share_of(
@@ -261,7 +277,7 @@ fn share_of(
                 && listed.holds(hashes[row])
                 && before[destination(hashes[row], before.len()) as usize] == class
         });
-        let mine = crate::select::Selection::of_flags(&mine, None);
+        let mine = Selection::of_flags(&mine, None);
         if !mine.is_empty() {
             out.push((mine.take_batch(&batch), class.watermark));
         }

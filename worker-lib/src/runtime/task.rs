@@ -27,7 +27,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use futures::poll;
-use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
+use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TableState, TaskSnapshot, TaskState};
 use protocol::job::SourcePlan;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -36,7 +36,8 @@ use tokio::task::JoinHandle;
 use super::TURN_MOST;
 use super::compact::Compaction;
 use super::control::{Control, Controls, Report, Stop};
-use super::files::{Owner, Share, StateFiles};
+use super::files::{Owner, Share, StateFiles, lasting};
+use super::migration::Migration;
 use crate::batch::Batch;
 use crate::connector::{Sink, SinkCounters, Source, SourceEvent};
 use crate::error::TaskError;
@@ -58,8 +59,8 @@ pub(super) enum Feed {
 /// What a task takes over from an earlier attempt at the job.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Restored {
-    /// By table of the stage: its files, the oldest first.
-    pub(super) files: Vec<Vec<StateFile>>,
+    /// By table of the stage: its files, and the columns that they have.
+    pub(super) tables: Vec<TableState>,
     /// The tasks that the stage had.
     pub(super) owners: Vec<Owner>,
     /// How far the task's event time had come.
@@ -104,6 +105,8 @@ pub(super) struct Task {
     epoch: u64,
     /// The task has reported its end: the next manifest is the first that knows of it.
     ended: bool,
+    /// By table of the stage: rows that were restored from other columns, and are in no file that has the table's.
+    migrated: Vec<TableRows>,
     /// Of the sink: what is prepared, with the epoch in which it is published.
     prepared: Vec<(u64, Value)>,
     /// The newest epoch whose publication has been reported.
@@ -134,6 +137,7 @@ impl Task {
             event_time: None,
             epoch: 0,
             ended: false,
+            migrated: Vec::new(),
             prepared: Vec::new(),
             published: 0,
             upload: None,
@@ -182,13 +186,23 @@ impl Task {
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
             let share = self.checkpoints.share;
             let (begun, mut bytes) = (Instant::now(), 0);
-            for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
-                for file in of_table.iter().filter(|file| share.has_some_of(spec, file)) {
-                    for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
+            for (table, (spec, from)) in self.checkpoints.tables.iter().zip(&restored.tables).enumerate() {
+                let migration = Migration::between(&from.spec, spec).map_err(TaskError::fatal)?;
+                let mut migrated = TableRows::default();
+                for file in from.files.iter().filter(|file| share.has_some_of(&from.spec, file)) {
+                    for (rows, watermark) in files.read(&from.spec, file, share, &restored.owners).await? {
+                        let Some(migration) = &migration else {
+                            stage.restore(table, &rows, watermark)?;
+                            continue;
+                        };
+                        let rows = lasting(spec, migration.apply(&rows), watermark);
                         stage.restore(table, &rows, watermark)?;
+                        migrated.batches.push(rows);
+                        migrated.expires = migrated.expires.max(file.expires);
                     }
                     bytes += file.bytes;
                 }
+                self.migrated.push(migrated);
             }
             if bytes > 0 {
                 let Share { stage, task, .. } = share;
@@ -202,7 +216,13 @@ impl Task {
         if let (Some((files, _)), Some(least)) = (managed, compact_after)
             && !tables.is_empty()
         {
-            let compaction = Compaction::new(files.clone(), *share, tables, &restored.files, *least);
+            // Files with other columns are in the table no more: their rows are in those of the first snapshot.
+            let of_table = |(from, spec): (&TableState, &TableSpec)| match from.spec == *spec {
+                true => from.files.clone(),
+                false => Vec::new(),
+            };
+            let restored: Vec<Vec<StateFile>> = restored.tables.iter().zip(tables).map(of_table).collect();
+            let compaction = Compaction::new(files.clone(), *share, tables, &restored, *least);
             self.compaction = Some(Arc::new(Mutex::new(compaction)));
         }
         self.event_time = restored.watermark;
@@ -374,6 +394,7 @@ impl Task {
             }
             None => Vec::new(),
         };
+        let tables = self.with_migrated(tables);
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
         let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
@@ -381,6 +402,14 @@ impl Task {
         let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
         self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
         Ok(())
+    }
+
+    /// The rows of a snapshot; of the first one, behind those that no file has.
+    fn with_migrated(&mut self, mut tables: Vec<TableRows>) -> Vec<TableRows> {
+        let migrated = std::mem::take(&mut self.migrated);
+        tables.resize_with(tables.len().max(migrated.len()), TableRows::default);
+        tables.iter_mut().zip(migrated).for_each(|(rows, older)| rows.put_before(older));
+        tables
     }
 
     /// Writes the files of a snapshot and reports it, behind the task's back. Reports keep their order: were the task's
