@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use libtest_mimic::{Arguments, Trial};
-use protocol::checkpoint::{TableKind, TableSpec};
+use protocol::checkpoint::{Operator, TableKind, TableSpec};
 use protocol::job::ExchangePlan::{Forward, Gather, Hash};
 use schema::{Field, ScalarType, Schema, TimeUnit};
 use worker_lib::Batch;
@@ -171,6 +171,7 @@ fn groups(keys: usize, columns: Vec<Field>) -> TableSpec {
         keys,
         columns: Schema::new(columns),
         lifetime: None,
+        operator: Operator::default(),
     }
 }
 
@@ -179,7 +180,15 @@ fn distinct(name: &str) -> TableSpec {
     let columns =
         vec![field("channel", ScalarType::Utf8, false), window_start(), field(name, ScalarType::Int32, false)];
     let (name, columns) = (format!("distinct {name}"), Schema::new(columns));
-    TableSpec { name, kind: TableKind::List, version: 1, keys: 1, columns, lifetime: None }
+    TableSpec {
+        name,
+        kind: TableKind::List,
+        version: 1,
+        keys: 1,
+        columns,
+        lifetime: None,
+        operator: Operator::default(),
+    }
 }
 
 /// Windows of ten seconds and of a minute open, close, and get rows too late.

@@ -19,7 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::checkpoint::{
-    FORMAT, Manifest, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState, TaskSnapshot,
+    FORMAT, Manifest, Outside, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState,
+    TaskSnapshot,
 };
 use protocol::job::JobPlan;
 use protocol::mutant::{self, Mutant};
@@ -344,6 +345,8 @@ impl Coordinator {
                 stage: stage.id,
                 name: stage.name.clone(),
                 operators: stage.operators.clone(),
+                source: stage.source.as_ref().map(|source| outside(&source.table, &source.connector)),
+                sink: stage.sink.as_ref().map(|sink| outside(&sink.table, &sink.connector)),
                 tables: tables.map(|(table, spec)| self.table(stage.id, table, spec, &tasks)).collect(),
                 tasks: tasks.iter().map(|snapshot| snapshot.state.clone()).collect(),
             }
@@ -362,10 +365,13 @@ impl Coordinator {
     }
 
     /// The files that make up a table: those of the last manifest of which something may be left, with merged ones in the
-    /// place of what they were made of, and the new ones.
+    /// place of what they were made of, and the new ones. Files with other columns are not among them: what was restored of
+    /// them is in the new ones.
     fn table(&self, stage: usize, table: usize, spec: &TableSpec, tasks: &[&TaskSnapshot]) -> TableState {
         let before = self.newest.iter().flat_map(|manifest| &manifest.stages).filter(|state| state.stage == stage);
-        let before = before.filter_map(|state| state.tables.get(table)).flat_map(|table| &table.files);
+        let before =
+            before.filter_map(|state| state.tables.get(table)).filter(|table| table.spec.columns == spec.columns);
+        let before = before.flat_map(|table| &table.files);
         let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).filter_map(|(_, file)| file.as_ref());
         let mut files: Vec<StateFile> = before.cloned().collect();
         let merged = tasks.iter().filter_map(|snapshot| snapshot.merged.as_ref());
@@ -386,6 +392,10 @@ impl Coordinator {
         }
         TableState { spec: spec.clone(), files }
     }
+}
+
+fn outside(table: &str, connector: &str) -> Outside {
+    Outside { table: table.to_owned(), connector: connector.to_owned() }
 }
 
 #[cfg(test)]

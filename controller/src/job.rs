@@ -8,6 +8,8 @@ use artifacts::Digest;
 use protocol::rpc;
 
 use crate::checkpoint::Completed;
+use crate::compatibility::Allowed;
+use crate::log::RestorePoint;
 use crate::state::JobState;
 
 /// What to run.
@@ -36,6 +38,12 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// Checkpoints that are kept; older ones are collected.
     pub keep: usize,
+    /// What the job goes on from when it starts; after failures it is always the latest.
+    pub restore: RestorePoint,
+    /// What may be wrong when it goes on from another query's.
+    pub allowed: Allowed,
+    /// The name that the checkpoint gets with which the job is stopped.
+    pub savepoint: Option<String>,
 }
 
 /// What a worker is told beside its plan.
@@ -150,6 +158,8 @@ pub struct JobStatus {
     pub failure: Option<Failure>,
     /// The newest checkpoint of this controller.
     pub checkpoint: Option<Arc<Completed>>,
+    /// The epoch that has got the name of [`Checkpointing::savepoint`], or why it has not.
+    pub savepoint: Option<Result<u64, Failure>>,
 }
 
 #[cfg(test)]
@@ -194,6 +204,9 @@ pub(crate) mod tests {
                 interval: Duration::from_secs(10),
                 timeout: Duration::from_secs(600),
                 keep: 10,
+                restore: RestorePoint::Latest,
+                allowed: Allowed::default(),
+                savepoint: None,
             },
         }
     }

@@ -28,13 +28,17 @@ impl Record {
 }
 
 /// From here on the log belongs to this generation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fence {
     pub generation: u64,
     /// Random: tells one's own fence from that of somebody who chose the same number.
     pub owner: String,
     /// Microseconds since the epoch, for people.
     pub at_micros: i64,
+    /// The generation goes back to this checkpoint; none: on from the newest. It is here as a whole, because whatever
+    /// becomes of the record or savepoint that it was, this is where the log goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Box<Manifest>>,
 }
 
 /// A checkpoint: all that is needed to go on from it.
@@ -63,7 +67,6 @@ pub enum Reason {
     Stop,
     /// All sources have ended and all windows are closed: there is nothing to go on from.
     End,
-    Savepoint,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,11 +74,23 @@ pub struct StageState {
     /// Its index in the plan.
     pub stage: usize,
     pub name: String,
-    /// As the plan has them: a restore into other operators is refused.
+    /// As the plan has them, for people.
     pub operators: Vec<String>,
+    /// The table that it reads, and the one that it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Outside>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<Outside>,
     pub tables: Vec<TableState>,
     /// By task.
     pub tasks: Vec<TaskState>,
+}
+
+/// A table of the query behind which is the outside world.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outside {
+    pub table: String,
+    pub connector: String,
 }
 
 /// What a task has beside its tables.
@@ -102,7 +117,8 @@ pub struct SourceState {
     pub watermarks: Vec<(usize, i64)>,
 }
 
-/// What a stage keeps, as it declares it.
+/// What a stage keeps, as it declares it. A table and its columns are named by what they mean (`sum(price)`): a column of
+/// the same name, in the table of the same name, of the same operator, is the same state in another query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSpec {
     pub name: String,
@@ -115,6 +131,21 @@ pub struct TableSpec {
     /// Of a table that the watermark empties: which rows it removes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Lifetime>,
+    #[serde(default)]
+    pub operator: Operator,
+}
+
+/// Whose table it is, in words that do not change with other parts of the query: stages are renumbered by any change,
+/// and other queries may come to share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// `tumble`
+    pub kind: String,
+    /// The tables that its rows come from, and those that its results go to, in order.
+    pub sources: Vec<String>,
+    pub sinks: Vec<String>,
+    /// What its rows are: `bids WHERE price > 100 on dt`.
+    pub rows: String,
 }
 
 /// A row goes when the watermark comes to the value of a column, a `TIMESTAMP`, and so much more.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use futures::future::BoxFuture;
-use protocol::checkpoint::{Lifetime, TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
@@ -303,6 +303,7 @@ pub(crate) fn plan(worker: Arc<Process>, tasks: [usize; 2]) -> JobPlan {
         keys: 1,
         columns: sums.clone(),
         lifetime: Some(Lifetime { column: 1, nanos: WINDOW }),
+        operator: Operator::default(),
     };
     let stage = |id: usize, name: &str, input: &Schema, output: &Schema| StagePlan {
         id,

@@ -32,7 +32,8 @@ pub mod conformance;
 
 mod compact;
 mod control;
-mod files;
+pub(crate) mod files;
+mod migration;
 mod stored;
 mod task;
 #[cfg(test)]
@@ -64,6 +65,7 @@ use crate::stage::{Pipeline, Stage};
 use control::asked;
 pub use control::{Controls, Report, Stop};
 use files::{Owner, Share, StateFiles};
+use migration::Migration;
 use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task};
 
 /// Longest that a task keeps its thread while others may want it.
@@ -408,8 +410,8 @@ fn take_over(state: &StageState, share: Share) -> Restored {
     let live = state.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.source.as_ref());
     let least = |source: &SourceState| source.watermarks.iter().map(|(_, watermark)| *watermark).min();
     let mut restored = Restored {
-        files: state.tables.iter().map(|table| table.files.clone()).collect(),
-        owners: state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect(),
+        tables: state.tables.clone(),
+        owners: Owner::all(state),
         watermark: match same {
             true => state.tasks[share.task].watermark,
             false => state.tasks.iter().filter_map(|task| task.watermark).max(),
@@ -440,7 +442,7 @@ fn take_over(state: &StageState, share: Share) -> Restored {
     restored
 }
 
-/// A checkpoint of other code means nothing to this one.
+/// A checkpoint of other code means nothing to this one: what is restored of it, the controller has made to fit.
 fn check_restore(plan: &JobPlan, manifest: &Manifest) -> Result<(), TaskFailure> {
     let whole = StagePlanName { id: 0, name: "" };
     if manifest.code != plan.code {
@@ -454,12 +456,18 @@ fn check_restore(plan: &JobPlan, manifest: &Manifest) -> Result<(), TaskFailure>
     }
     for stage in &plan.stages {
         let state = manifest.stages.iter().find(|state| state.stage == stage.id);
-        if !state.is_some_and(|state| state.tables.iter().map(|table| &table.spec).eq(&stage.tables)) {
+        let tables = state.map(|state| state.tables.as_slice()).filter(|tables| tables.len() == stage.tables.len());
+        let wrong = match tables {
+            None => Some("it does not have this stage's tables".to_owned()),
+            Some(tables) => {
+                let mut pairs = tables.iter().zip(&stage.tables);
+                pairs.find_map(|(table, spec)| Migration::between(&table.spec, spec).err())
+            }
+        };
+        if let Some(wrong) = wrong {
             let name = StagePlanName { id: stage.id, name: &stage.name };
-            return Err(name.failure(TaskError::fatal(format!(
-                "checkpoint {} does not have this stage's tables",
-                manifest.epoch
-            ))));
+            let message = format!("checkpoint {} does not fit: {wrong}", manifest.epoch);
+            return Err(name.failure(TaskError::fatal(message)));
         }
     }
     Ok(())

@@ -15,6 +15,7 @@
 
 mod compiled;
 mod isolation;
+mod meaning;
 mod passes;
 mod plan;
 mod render;

@@ -1,19 +1,22 @@
 //! The job's plan: what of the graph is data.
 
 use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
-use protocol::checkpoint::{Lifetime, TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
+
+use crate::meaning::stage_tables;
 
 /// The plan that goes with code of this digest.
 pub(crate) fn job_plan(graph: &Graph, code: &str) -> JobPlan {
+    let tables = stage_tables(graph, tables);
     JobPlan {
         code: code.to_owned(),
-        stages: graph.stages.iter().map(stage_plan).collect(),
+        stages: graph.stages.iter().zip(tables).map(|(stage, tables)| stage_plan(stage, tables)).collect(),
         edges: graph.edges.iter().map(edge_plan).collect(),
     }
 }
 
-fn stage_plan(stage: &Stage) -> StagePlan {
+fn stage_plan(stage: &Stage, tables: Vec<TableSpec>) -> StagePlan {
     StagePlan {
         id: stage.id.0,
         name: stage.name.clone(),
@@ -28,11 +31,11 @@ fn stage_plan(stage: &Stage) -> StagePlan {
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
-        tables: stage.ops.iter().flat_map(tables).collect(),
+        tables,
     }
 }
 
-/// What an operator keeps, in the order in which its generated code numbers it.
+/// What an operator keeps, in the order in which its generated code numbers it. Names are the graph's; `meaning` gives others.
 fn tables(op: &StageOp) -> Vec<TableSpec> {
     let StageOpKind::Tumble { tumble, phase } = &op.kind else { return Vec::new() };
     // Partial states leave at the barrier.
@@ -41,7 +44,15 @@ fn tables(op: &StageOp) -> Vec<TableSpec> {
     }
     let keys = tumble.keys.len();
     let lifetime = Some(Lifetime { column: keys, nanos: tumble.width });
-    let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys, columns, lifetime };
+    let table = |name: String, kind, columns| TableSpec {
+        name,
+        kind,
+        version: 1,
+        keys,
+        columns,
+        lifetime,
+        operator: Operator::default(),
+    };
     let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
     for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
         let name = format!("distinct {}", aggregate.name);

@@ -198,7 +198,8 @@ fn merged_tumble(tumble: &Tumble) -> String {
     out
 }
 
-fn aggregate(agg: &Aggregate, input: &Schema) -> String {
+/// `count(DISTINCT price) FILTER (WHERE price > 3)`, without its name.
+pub fn aggregate(agg: &Aggregate, input: &Schema) -> String {
     let arg = agg.arg.as_ref().map_or("*".to_owned(), |arg| expr(arg, input));
     let distinct = if agg.distinct { "DISTINCT " } else { "" };
     let mut out = format!("{}({distinct}{arg})", aggregate_name(agg.function));

@@ -14,24 +14,27 @@ fn at(seconds: u64) -> Time {
     Time::after_start(Duration::from_secs(seconds))
 }
 
+fn setting() -> Setting {
+    Setting {
+        job: "j".into(),
+        generation: 3,
+        plan: plan(),
+        next_epoch: 5,
+        restored: None,
+        interval: INTERVAL,
+        timeout: TIMEOUT,
+    }
+}
+
 fn coordinator() -> Coordinator {
-    keeping(vec![])
+    Coordinator::new(setting(), at(0))
 }
 
 /// Of a stage that keeps these tables.
 fn keeping(tables: Vec<TableSpec>) -> Coordinator {
     let mut plan = plan();
     plan.stages[0].tables = tables;
-    let setting = Setting {
-        job: "j".into(),
-        generation: 3,
-        plan,
-        next_epoch: 5,
-        restored: None,
-        interval: INTERVAL,
-        timeout: TIMEOUT,
-    };
-    Coordinator::new(setting, at(0))
+    Coordinator::new(Setting { plan, ..setting() }, at(0))
 }
 
 /// What a task says of an epoch, or at its end. Its token is unlike any other.
@@ -172,7 +175,15 @@ fn a_checkpoint_that_is_not_complete_in_time_names_the_task() {
 }
 
 fn table(kind: TableKind) -> TableSpec {
-    TableSpec { name: "rows".into(), kind, version: 1, keys: 1, columns: Default::default(), lifetime: None }
+    TableSpec {
+        name: "rows".into(),
+        kind,
+        version: 1,
+        keys: 1,
+        columns: Default::default(),
+        lifetime: None,
+        operator: Default::default(),
+    }
 }
 
 /// Half of the hashes.
@@ -238,6 +249,58 @@ fn the_newest_of_a_global_table_stays_until_there_is_a_newer_one() {
     assert_eq!(checkpoint(&mut it, [Some("a1"), None], None), ["a1"]);
     assert_eq!(checkpoint(&mut it, [None, None], None), ["a1"]);
     assert_eq!(checkpoint(&mut it, [Some("a3"), None], None), ["a3"]);
+}
+
+#[test]
+fn files_with_other_columns_are_not_carried_on() {
+    let spec = |column: &str| {
+        let columns = serde_json::from_value(json!([{ "name": column, "type": "int64", "nullable": true }])).unwrap();
+        TableSpec {
+            name: "groups".into(),
+            kind: TableKind::Keyed,
+            version: 1,
+            keys: 0,
+            columns,
+            lifetime: None,
+            operator: Default::default(),
+        }
+    };
+    let file = |epoch: u64| StateFile {
+        path: format!("state/{epoch:010}-1-0-0-groups.parquet"),
+        sha256: String::new(),
+        bytes: 1,
+        rows: 1,
+        epoch,
+        generation: 1,
+        task: 0,
+        hashes: ("0".into(), "f".into()),
+        expires: None,
+    };
+    for (before, carried) in [("sum(n)", vec![4, 5]), ("sum(m)", vec![5])] {
+        let mut plan = plan();
+        plan.stages[0].tables = vec![spec("sum(n)")];
+        let stage = StageState {
+            stage: 0,
+            name: "flights".into(),
+            operators: vec![],
+            source: None,
+            sink: None,
+            tables: vec![TableState { spec: spec(before), files: vec![file(4)] }],
+            tasks: vec![TaskState::default(); 2],
+        };
+        let restored = Manifest { epoch: 4, stages: vec![stage], ..crate::log::tests::manifest(0) };
+        let mut it = Coordinator::new(Setting { plan, restored: Some(restored), ..setting() }, at(0));
+        it.step(Event::Tick, at(10), 0);
+        let report = |task: usize, file: Option<StateFile>| {
+            let Event::Snapshot(mut snapshot) = snapshot(task, Some(5)) else { panic!("no snapshot") };
+            snapshot.tables = vec![(spec("sum(n)"), file)];
+            Event::Snapshot(snapshot)
+        };
+        it.step(report(0, Some(file(5))), at(11), 0);
+        let effects = it.step(report(1, None), at(11), 0);
+        let files = &written(&effects).unwrap().stages[0].tables[0].files;
+        assert_eq!(files.iter().map(|file| file.epoch).collect::<Vec<_>>(), carried);
+    }
 }
 
 #[derive(Clone, Debug)]

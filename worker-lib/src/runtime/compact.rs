@@ -402,7 +402,15 @@ mod tests {
             }
             _ => (vec![number("key"), time, number("value")], Some(Lifetime { column: 1, nanos: LIVES })),
         };
-        TableSpec { name: "rows of it".into(), kind, version: 1, keys: 1, columns: Schema::new(columns), lifetime }
+        TableSpec {
+            name: "rows of it".into(),
+            kind,
+            version: 1,
+            keys: 1,
+            columns: Schema::new(columns),
+            lifetime,
+            operator: Default::default(),
+        }
     }
 
     fn batch(kind: TableKind, rows: &[Row]) -> Batch {

@@ -25,7 +25,7 @@ use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use artifacts::objects::MemoryObjects;
-use protocol::checkpoint::{StateFile, TableSpec};
+use protocol::checkpoint::{StateFile, TableSpec, TableState};
 use protocol::job::ExchangePlan;
 
 use super::files::{Owner, Share, StateFiles};
@@ -333,8 +333,10 @@ impl<'a> Rehearsal<'a> {
     async fn restart(&mut self, parallelism: usize) -> Result<(), TaskError> {
         let before = std::mem::replace(&mut self.stages, stages(self.line, parallelism));
         for (number, link) in self.line.iter().enumerate() {
+            let tables = link.tables.iter().zip(&self.kept[number]);
+            let tables = tables.map(|(spec, files)| TableState { spec: spec.clone(), files: files.clone() });
             let restored = Restored {
-                files: self.kept[number].clone(),
+                tables: tables.collect(),
                 owners: vec![Owner { watermark: self.watermark, ended: false }; before[number].len()],
                 watermark: self.watermark,
                 ..Restored::default()
@@ -462,7 +464,7 @@ mod tests {
     use std::sync::atomic::AtomicI64;
     use std::sync::atomic::Ordering::Relaxed;
 
-    use protocol::checkpoint::{Lifetime, TableKind};
+    use protocol::checkpoint::{Lifetime, Operator, TableKind};
     use schema::{Field, ScalarType, Schema, TimeUnit};
 
     use super::*;
@@ -629,7 +631,7 @@ mod tests {
         let columns = Schema::new(columns);
         let (name, kind) = ("counts".into(), TableKind::TimeKeyed);
         let lifetime = Some(Lifetime { column: 1, nanos: 10 });
-        let spec = TableSpec { name, kind, version: 1, keys, columns, lifetime };
+        let spec = TableSpec { name, kind, version: 1, keys, columns, lifetime, operator: Operator::default() };
         check(&[Link::new("counts", new, ExchangePlan::Hash(vec![0])).table(spec)], &steps())
     }
 

@@ -19,11 +19,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use protocol::checkpoint::{HashRange, StateFile, TableKind, TableSpec};
+use protocol::checkpoint::{HashRange, StageState, StateFile, TableKind, TableSpec};
 use protocol::mutant::{self, Mutant};
 use schema::Schema;
 use tokio::time::Instant;
 
+use super::migration::Migration;
 use super::stored;
 use super::task::Restored;
 use crate::batch::Batch;
@@ -31,6 +32,7 @@ use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::select::Selection;
 use crate::stage::Stage;
 use crate::state::TableRows;
 
@@ -127,21 +129,32 @@ impl StateFiles {
     }
 
     /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come.
+    /// Returns, by table, rows that had other columns: no file has them as they are now.
     pub(super) async fn restore(
         &self,
         stage: &mut dyn Stage,
         tables: &[TableSpec],
         share: Share,
         restored: &Restored,
-    ) -> Result<(), TaskError> {
-        let (begun, mut bytes) = (Instant::now(), 0);
-        for (table, (spec, files)) in tables.iter().zip(&restored.files).enumerate() {
-            for file in files.iter().filter(|file| share.has_some_of(spec, file)) {
-                for (rows, watermark) in self.read(spec, file, share, &restored.owners).await? {
+    ) -> Result<Vec<TableRows>, TaskError> {
+        let (begun, mut bytes, mut all_migrated) = (Instant::now(), 0, Vec::new());
+        for (table, (spec, from)) in tables.iter().zip(&restored.tables).enumerate() {
+            let migration = Migration::between(&from.spec, spec).map_err(TaskError::fatal)?;
+            let mut migrated = TableRows::default();
+            for file in from.files.iter().filter(|file| share.has_some_of(&from.spec, file)) {
+                for (rows, watermark) in self.read(&from.spec, file, share, &restored.owners).await? {
+                    let Some(migration) = &migration else {
+                        stage.restore(table, &rows, watermark)?;
+                        continue;
+                    };
+                    let rows = lasting(spec, migration.apply(&rows), watermark);
                     stage.restore(table, &rows, watermark)?;
+                    migrated.batches.push(rows);
+                    migrated.expires = migrated.expires.max(file.expires);
                 }
                 bytes += file.bytes;
             }
+            all_migrated.push(migrated);
         }
         if bytes > 0 {
             let Share { stage, task, .. } = share;
@@ -150,7 +163,7 @@ impl StateFiles {
         if let Some(watermark) = restored.watermark {
             stage.restored(watermark);
         }
-        Ok(())
+        Ok(all_migrated)
     }
 
     /// The rows of a file that belong to a share, each with the watermark of the task that had them.
@@ -249,11 +262,14 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(TaskError::fatal(format!("cannot encode or decode state: {error}"))))
 }
 
-/// A table's name, fit for a file's; of each table another one.
+/// A table's name, fit for a file's, and unlike those of others: `count_DISTINCT_price__0a1b2c3d4e5f`.
 fn file_name(table: &str) -> String {
     let fit = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
     let name: String = table.chars().take(60).map(fit).collect();
-    if name == table { name } else { format!("{name}-{}", Digest::of(table).short()) }
+    match name == table {
+        true => name,
+        false => format!("{name}_{}", Digest::of(table).short()),
+    }
 }
 
 /// A task of the checkpoint that is restored.
@@ -262,6 +278,21 @@ pub(crate) struct Owner {
     pub(crate) watermark: Option<i64>,
     /// Nothing is left of its rows: all windows were closed by the end of the input.
     pub(crate) ended: bool,
+}
+
+impl Owner {
+    /// Those of a stage, by task.
+    pub(crate) fn all(state: &StageState) -> Vec<Owner> {
+        state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect()
+    }
+}
+
+/// The rows that the watermark of their task has not removed.
+pub(crate) fn lasting(spec: &TableSpec, batch: Batch, watermark: Option<i64>) -> Batch {
+    let (Some(lifetime), Some(watermark)) = (spec.lifetime, watermark) else { return batch };
+    let (times, nanos) = column::ticks(batch.array(lifetime.column));
+    let lasts = |row| times.value(row).saturating_mul(nanos).saturating_add(lifetime.nanos) > watermark;
+    Selection::filter(batch.rows, times.nulls, lasts).take_batch(&batch)
 }
 
 /// Appends the rows of a batch whose keys belong to a share and to the hashes that its file is `listed` with, by the
@@ -297,7 +328,7 @@ fn share_of(
                 && listed.holds(hashes[row])
                 && before[destination(hashes[row], before.len()) as usize] == class
         });
-        let mine = crate::select::Selection::of_flags(&mine, None);
+        let mine = Selection::of_flags(&mine, None);
         if !mine.is_empty() {
             out.push((mine.take_batch(&batch), class.watermark));
         }
@@ -354,7 +385,7 @@ mod tests {
     fn no_two_tables_have_one_file() {
         let names = ["groups", "distinct a-b", "distinct a.b", "distinct_a_b"].map(file_name);
         assert_eq!((names[0].as_str(), names[3].as_str()), ("groups", "distinct_a_b"));
-        assert!(names[1].starts_with("distinct_a_b-") && names[2].starts_with("distinct_a_b-"), "{names:?}");
+        assert!(names[1..3].iter().all(|name| name.starts_with("distinct_a_b_")), "{names:?}");
         assert_ne!(names[1], names[2]);
         let long = ["x", "y"].map(|end| file_name(&("n".repeat(70) + end)));
         assert_ne!(long[0], long[1]);

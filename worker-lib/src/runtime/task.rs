@@ -27,7 +27,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures::poll;
-use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
+use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TableState, TaskSnapshot, TaskState};
 use protocol::job::SourcePlan;
 use protocol::mutant::{self, Mutant};
 use serde_json::Value;
@@ -60,8 +60,8 @@ pub(super) enum Feed {
 /// What a task takes over from an earlier attempt at the job.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Restored {
-    /// By table of the stage: its files, the oldest first.
-    pub(super) files: Vec<Vec<StateFile>>,
+    /// By table of the stage: its files, and the columns that they have.
+    pub(super) tables: Vec<TableState>,
     /// The tasks that the stage had.
     pub(super) owners: Vec<Owner>,
     /// How far the task's event time had come.
@@ -110,6 +110,8 @@ pub(super) struct Task {
     read: usize,
     /// The task has reported its end: the next manifest is the first that knows of it.
     ended: bool,
+    /// By table of the stage: rows that were restored from other columns, and are in no file that has the table's.
+    migrated: Vec<TableRows>,
     /// Of the sink: what is prepared, with the epoch in which it is published.
     prepared: Vec<(u64, Value)>,
     /// The newest epoch whose publication has been reported.
@@ -141,6 +143,7 @@ impl Task {
             epoch: 0,
             read: 0,
             ended: false,
+            migrated: Vec::new(),
             prepared: Vec::new(),
             published: 0,
             upload: None,
@@ -187,13 +190,20 @@ impl Task {
             }
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
-            files.restore(stage.as_mut(), &self.checkpoints.tables, self.checkpoints.share, restored).await?;
+            let Checkpoints { share, tables, .. } = &self.checkpoints;
+            self.migrated = files.restore(stage.as_mut(), tables, *share, restored).await?;
         }
         let Checkpoints { share, tables, managed, compact_after, .. } = &self.checkpoints;
         if let (Some((files, _)), Some(least)) = (managed, compact_after)
             && !tables.is_empty()
         {
-            let compaction = Compaction::new(files.clone(), *share, tables, &restored.files, *least);
+            // Files with other columns are in the table no more: their rows are in those of the first snapshot.
+            let of_table = |(from, spec): (&TableState, &TableSpec)| match from.spec.columns == spec.columns {
+                true => from.files.clone(),
+                false => Vec::new(),
+            };
+            let restored: Vec<Vec<StateFile>> = restored.tables.iter().zip(tables).map(of_table).collect();
+            let compaction = Compaction::new(files.clone(), *share, tables, &restored, *least);
             self.compaction = Some(Arc::new(Mutex::new(compaction)));
         }
         self.event_time = restored.watermark;
@@ -391,6 +401,7 @@ impl Task {
             }
             None => Vec::new(),
         };
+        let tables = self.with_migrated(tables);
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
         let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
@@ -398,6 +409,14 @@ impl Task {
         let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
         self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
         Ok(())
+    }
+
+    /// The rows of a snapshot; of the first one, behind those that no file has.
+    fn with_migrated(&mut self, mut tables: Vec<TableRows>) -> Vec<TableRows> {
+        let migrated = std::mem::take(&mut self.migrated);
+        tables.resize_with(tables.len().max(migrated.len()), TableRows::default);
+        tables.iter_mut().zip(migrated).for_each(|(rows, older)| rows.put_before(older));
+        tables
     }
 
     /// Writes the files of a snapshot and reports it, behind the task's back. Reports keep their order: were the task's

@@ -287,7 +287,15 @@ pub(crate) struct Tally {
 pub(crate) fn tally_table() -> TableSpec {
     let number = |name: &str| Field::new(name, ScalarType::Int64, false);
     let columns = Schema::new(vec![number("key"), number("count"), Field::new("_deleted", ScalarType::Bool, false)]);
-    TableSpec { name: "tally".into(), kind: TableKind::Keyed, version: 1, keys: 1, columns, lifetime: None }
+    TableSpec {
+        name: "tally".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns,
+        lifetime: None,
+        operator: Default::default(),
+    }
 }
 
 impl Stage for Tally {
