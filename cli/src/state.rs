@@ -264,7 +264,8 @@ fn table_text(table: &TableState, text: &mut String) {
         TableKind::Global => "global",
     };
     let _ = writeln!(text, "  table \"{}\" ({kind}): {}", spec.name, totals_text(Totals::of(&table.files)));
-    let _ = writeln!(text, "    columns {}, the first {} are the key", spec.columns, spec.keys);
+    let keys: Vec<&str> = spec.columns.fields.iter().take(spec.keys).map(|key| key.name.as_str()).collect();
+    let _ = writeln!(text, "    key ({}), columns {}", keys.join(", "), spec.columns);
     for file in &table.files {
         let (first, last) = &file.hashes;
         let until = file.expires.map_or_else(String::new, |expires| format!(", until {}", event_time(Some(expires))));
@@ -313,6 +314,9 @@ fn compare(manifest: &Manifest, arguments: &StateDiff, config: &Config) -> Resul
         print(&format!("{}\n", pretty(&json)))?;
     } else {
         print(&format!("{}\n", findings_text(&found)))?;
+    }
+    if manifest.reason == Reason::End {
+        eprintln!("checkpoint {} is the end: all input was processed, so nothing goes on from it", manifest.epoch);
     }
     match found.refused() {
         false => Ok(ExitCode::SUCCESS),

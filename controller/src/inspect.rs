@@ -271,7 +271,12 @@ mod tests {
         let before = Manifest {
             stages: vec![
                 source(10),
-                stage(1, "sums", &[("groups", &[one.clone(), two.clone()]), ("old", &[one.clone()])], vec![]),
+                stage(
+                    1,
+                    "sums",
+                    &[("groups", &[one.clone(), two.clone()]), ("old", std::slice::from_ref(&one))],
+                    vec![],
+                ),
                 stage(2, "gone", &[("groups", &[])], vec![task(None, false, None), task(Some(1), false, None)]),
             ],
             ..manifest(0)

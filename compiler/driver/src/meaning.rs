@@ -20,8 +20,8 @@
 use std::collections::BTreeSet;
 
 use compiler_ir::{
-    Aggregate, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, Stage, StageInput, StageOp,
-    StageOpKind, Tumble, print,
+    Aggregate, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, SourceField, Stage, StageInput,
+    StageOp, StageOpKind, Tumble, print,
 };
 use protocol::checkpoint::{Operator, TableKind, TableSpec};
 use sha2::{Digest, Sha256};
@@ -141,7 +141,10 @@ impl Meanings {
 
     fn input(&mut self, graph: &Graph, stage: &Stage, left: &[Rows]) -> Rows {
         if let StageInput::Source(source) = &stage.input {
-            let columns = stage.input_schema.fields.iter().map(|field| self.atom(field.name.clone(), &field.ty));
+            let columns = source.fields.iter().map(|SourceField { field, metadata }| match metadata {
+                Some(key) => self.atom(format!("metadata.{key}"), &field.ty),
+                None => self.atom(field.name.clone(), &field.ty),
+            });
             return Rows {
                 columns: columns.collect(),
                 text: print::identifier(&source.table),
@@ -335,8 +338,8 @@ mod tests {
             WATERMARK FOR dt) WITH (connector = 'single_file', path = 'b.json', format = 'json', type = 'source');
         CREATE TABLE asks (auction BIGINT NOT NULL, price INT NOT NULL, dt TIMESTAMP, WATERMARK FOR dt)
             WITH (connector = 'single_file', path = 'a.json', format = 'json', type = 'source');
-        CREATE TABLE totals WITH (connector = 'blackhole');
-        CREATE TABLE others WITH (connector = 'blackhole');
+        CREATE TABLE totals WITH (connector = 'blackhole', type = 'sink');
+        CREATE TABLE others WITH (connector = 'blackhole', type = 'sink');
     ";
 
     /// The tables of a script's plan.
@@ -429,8 +432,8 @@ mod tests {
 
     #[test]
     fn an_operator_knows_where_its_results_go() {
-        let query = "CREATE VIEW w AS SELECT tumble(INTERVAL '1 minute') AS w, auction, count(*) AS n FROM bids GROUP BY w, auction;
-            INSERT INTO totals SELECT auction, n FROM w; INSERT INTO others SELECT n FROM w WHERE n > 1;";
+        let query = "CREATE VIEW counts AS SELECT tumble(INTERVAL '1 minute') AS w, auction, count(*) AS n FROM bids GROUP BY w, auction;
+            INSERT INTO totals SELECT auction, n FROM counts; INSERT INTO others SELECT n FROM counts WHERE n > 1;";
         let tables = tables(query);
         let sinks: BTreeSet<String> = tables.iter().flat_map(|table| table.operator.sinks.clone()).collect();
         assert_eq!(sinks, BTreeSet::from(["others".to_owned(), "totals".to_owned()]));

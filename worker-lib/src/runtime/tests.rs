@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 
 use artifacts::objects::MemoryObjects;
-use protocol::checkpoint::{FORMAT, StateFile, TableState, TaskSnapshot, TaskState};
+use protocol::checkpoint::{
+    FORMAT, Operator, Reason, StateFile, TableKind, TableSpec, TableState, TaskSnapshot, TaskState,
+};
+use schema::{Field, ScalarType, Schema};
 use serde_json::json;
 
 use super::toys::*;
 use super::*;
+use crate::batch::Batch;
+use crate::column::{from_i32, from_i64};
 use crate::error::ErrorClass;
+use crate::state::TableRows;
 
 fn start(pipeline: &'static Pipeline, plan: &JobPlan, limits: Limits) -> Result<Job, TaskFailure> {
     Job::start(pipeline, plan, limits, &Handle::current(), None)
@@ -295,7 +301,15 @@ fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_
         tokens: vec![],
     };
     let begin = |tasks: Vec<TaskState>| {
-        let state = StageState { stage: 0, name: String::new(), operators: vec![], tables: vec![], tasks };
+        let state = StageState {
+            source: None,
+            sink: None,
+            stage: 0,
+            name: String::new(),
+            operators: vec![],
+            tables: vec![],
+            tasks,
+        };
         take_over(&state, Share { stage: 0, task: 0, parallelism: 1 }).any_partition
     };
     let read = task(false, vec![(0, 30), (1, 20)]);
@@ -387,4 +401,101 @@ async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what
         assert_eq!((counts.len(), rows(&name).len()), (7, 7));
         assert_eq!(counts.values().map(|count| *count as u64).sum::<u64>(), read);
     }
+}
+
+/// A table of keys and sums.
+fn sums(columns: &[(&str, ScalarType)]) -> TableSpec {
+    let fields = columns.iter().map(|(name, ty)| Field::new(*name, ty.clone(), true));
+    TableSpec {
+        name: "sums".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns: Schema::new(fields.collect()),
+        lifetime: None,
+        operator: Operator::default(),
+    }
+}
+
+/// A checkpoint of a source and a stage with that table.
+fn manifest(table: TableState) -> Manifest {
+    let state = |stage: usize, tables| StageState {
+        stage,
+        name: String::new(),
+        operators: vec![],
+        source: None,
+        sink: None,
+        tables,
+        tasks: vec![TaskState::default()],
+    };
+    Manifest {
+        format: FORMAT,
+        job: "job".into(),
+        epoch: 3,
+        generation: 1,
+        code: CODE.into(),
+        reason: Reason::Interval,
+        begun_micros: 0,
+        complete_micros: 0,
+        stages: vec![state(0, vec![]), state(1, vec![table])],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_restored_from_other_columns_is_written_once_in_those_of_the_plan() {
+    let old = sums(&[("key", ScalarType::Int64), ("gone", ScalarType::Int64), ("sum(n)", ScalarType::Int32)]);
+    let new = sums(&[("key", ScalarType::Int64), ("sum(n)", ScalarType::Int64)]);
+    let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
+    let files = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
+    let share = Share { stage: 1, task: 0, parallelism: 1 };
+    let columns = vec![from_i64(vec![1, 2], None), from_i64(vec![9, 9], None), from_i32(vec![10, 20], None)];
+    let rows = TableRows { batches: vec![Batch::new(columns, 2)], expires: None };
+    let written = files.write(&old, rows, share, 3).await.unwrap().unwrap();
+
+    let mut plan = plan_to_sink("migrated", 0, 1);
+    plan.stages[0].source.as_mut().unwrap().options["hang"] = true.into();
+    plan.stages[1].generated = true;
+    plan.stages[1].tables = vec![new];
+    let manifest = manifest(TableState { spec: old, files: vec![written] });
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let restore = Some(Arc::new(manifest));
+    let keeping = Keeping { objects, job: "job".into(), generation: 2, reports, restore, compact_after: None };
+    let pipeline = pipeline(&[(1, || Box::new(Changing))]);
+    let job = Job::start(pipeline, &plan, Limits::default(), &Handle::current(), Some(keeping)).unwrap();
+    let mut found = Vec::new();
+    for (epoch, last) in [(5, false), (6, true)] {
+        job.controls().checkpoint(Barrier { epoch, last });
+        let snapshot = loop {
+            match reported.recv().await.unwrap() {
+                Report::Snapshot(snapshot) if snapshot.stage == 1 && snapshot.epoch == Some(epoch) => break snapshot,
+                _ => {}
+            }
+        };
+        let (spec, file) = &snapshot.tables[0];
+        let rows = files.read(spec, file.as_ref().unwrap(), share, &[]).await.unwrap();
+        found.push(rows.iter().flat_map(|(batch, _)| values(batch)).collect::<Vec<_>>());
+        job.controls().publish(epoch);
+    }
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert_eq!(found, [vec![(1, 10), (2, 20), (3, 30)], vec![(3, 30)]]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_other_tables_is_refused() {
+    let plan = |columns: &[(&str, ScalarType)]| {
+        let mut plan = plan_to_sink("unfit tables", 0, 1);
+        plan.stages[1].tables = vec![sums(columns)];
+        plan
+    };
+    let wide = [("key", ScalarType::Int64), ("sum(n)", ScalarType::Int64)];
+    let manifest = manifest(TableState { spec: sums(&wide), files: vec![] });
+    let narrow = plan(&[("key", ScalarType::Int64), ("sum(n)", ScalarType::Int32)]);
+    let refused = check_restore(&narrow, &manifest).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 does not fit: column \"sum(n)\" of table \"sums\" is INT, and was BIGINT");
+    let refused = check_restore(&plan_to_sink("no tables", 0, 1), &manifest).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 does not fit: it does not have this stage's tables");
+    assert!(check_restore(&plan(&wide), &manifest).is_ok());
+    let other = Manifest { code: "other".into(), ..manifest };
+    let refused = check_restore(&plan(&wide), &other).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 was made by code other, the query is now code toys");
 }

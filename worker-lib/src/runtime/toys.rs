@@ -223,13 +223,13 @@ impl Sink for ToySink {
     }
 }
 
-fn pairs(pairs: impl IntoIterator<Item = (i64, i64)>) -> Batch {
+pub(crate) fn pairs(pairs: impl IntoIterator<Item = (i64, i64)>) -> Batch {
     let (keys, values): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
     let rows = keys.len();
     Batch::new(vec![Arc::new(Int64Array::from(keys)), Arc::new(Int64Array::from(values))], rows)
 }
 
-fn values(batch: &Batch) -> Vec<(i64, i64)> {
+pub(crate) fn values(batch: &Batch) -> Vec<(i64, i64)> {
     let column = |i: usize| batch.columns[i].as_primitive::<Int64Type>().values().to_vec();
     column(0).into_iter().zip(column(1)).collect()
 }
@@ -338,6 +338,19 @@ impl Stage for Watermarks {
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
         cx.emit(pairs([(watermark, self.rows)]));
         Ok(())
+    }
+}
+
+/// Has the row (3, 30) of its table changed at each checkpoint.
+pub(crate) struct Changing;
+
+impl Stage for Changing {
+    fn on_batch(&mut self, _batch: Batch, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        Ok(vec![TableRows { batches: vec![pairs([(3, 30)])], expires: None }])
     }
 }
 
