@@ -455,7 +455,8 @@ fn connector_of<T>(pipeline: &Pipeline, name: &str, half: impl Fn(&ConnectorDef)
 /// The queues of a job, by stage and task.
 #[derive(Default)]
 struct Queues {
-    inputs: HashMap<(usize, usize), Vec<mpsc::Receiver<Message>>>,
+    /// Each with the port of the receiving stage.
+    inputs: HashMap<(usize, usize), Vec<(usize, mpsc::Receiver<Message>)>>,
     outputs: HashMap<(usize, usize), Vec<EdgeOutput>>,
 }
 
@@ -468,7 +469,7 @@ impl Queues {
                 let senders = receivers_of(edge, sender.task, &plan.stages[edge.to])
                     .map(|receiver| {
                         let (queue, end) = mpsc::channel(limits.queue_batches.max(1));
-                        queues.inputs.entry((edge.to, receiver)).or_default().push(end);
+                        queues.inputs.entry((edge.to, receiver)).or_default().push((edge.port, end));
                         QueueSender::new(queue, sender.clone())
                     })
                     .collect();

@@ -1,6 +1,6 @@
 //! The job's plan: what of the graph is data.
 
-use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
+use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, Tumble, WindowJoin, print};
 use protocol::checkpoint::{TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
@@ -28,17 +28,25 @@ fn stage_plan(stage: &Stage) -> StagePlan {
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
-        tables: stage.ops.iter().flat_map(tables).collect(),
+        tables: stage.ops.iter().flat_map(|op| tables(stage, op)).collect(),
     }
 }
 
 /// What an operator keeps, in the order in which its generated code numbers it.
-fn tables(op: &StageOp) -> Vec<TableSpec> {
-    let StageOpKind::Tumble { tumble, phase } = &op.kind else { return Vec::new() };
-    // Partial states leave at the barrier.
-    if *phase == Phase::Partial {
-        return Vec::new();
+fn tables(stage: &Stage, op: &StageOp) -> Vec<TableSpec> {
+    match &op.kind {
+        // Partial states leave at the barrier.
+        StageOpKind::Tumble { phase: Phase::Partial, .. } => Vec::new(),
+        StageOpKind::Tumble { tumble, .. } => tumble_tables(tumble),
+        StageOpKind::WindowJoin(join) => join_tables(stage, join),
+        StageOpKind::Watermark { .. }
+        | StageOpKind::Filter { .. }
+        | StageOpKind::Compute { .. }
+        | StageOpKind::Project { .. } => Vec::new(),
     }
+}
+
+fn tumble_tables(tumble: &Tumble) -> Vec<TableSpec> {
     let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys: tumble.keys.len(), columns };
     let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
     for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
@@ -46,6 +54,18 @@ fn tables(op: &StageOp) -> Vec<TableSpec> {
         tables.push(table(name, TableKind::List, tumble.distinct_schema(aggregate)));
     }
     tables
+}
+
+/// The rows of each side, as they came.
+fn join_tables(stage: &Stage, join: &WindowJoin) -> Vec<TableSpec> {
+    let table = |(name, columns): (&str, _)| TableSpec {
+        name: name.to_owned(),
+        kind: TableKind::List,
+        version: 1,
+        keys: join.hashed(),
+        columns,
+    };
+    ["left", "right"].into_iter().zip(stage.ports()).map(table).collect()
 }
 
 fn source_plan(stage: &Stage) -> Option<SourcePlan> {
@@ -64,6 +84,7 @@ fn edge_plan(edge: &Edge) -> EdgePlan {
     EdgePlan {
         from: edge.from.0,
         to: edge.to.0,
+        port: edge.port,
         exchange: match &edge.exchange {
             Exchange::Forward => ExchangePlan::Forward,
             Exchange::Hash(columns) => ExchangePlan::Hash(columns.clone()),

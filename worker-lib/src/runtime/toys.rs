@@ -72,7 +72,13 @@ pub(crate) fn sink(name: &str) -> SinkPlan {
 }
 
 pub(crate) fn plan(stages: Vec<StagePlan>, edges: &[(usize, usize, ExchangePlan)]) -> JobPlan {
-    let edges = edges.iter().map(|(from, to, exchange)| EdgePlan { from: *from, to: *to, exchange: exchange.clone() });
+    let edge = |(from, to, exchange): &(usize, usize, ExchangePlan)| EdgePlan {
+        from: *from,
+        to: *to,
+        port: 0,
+        exchange: exchange.clone(),
+    };
+    let edges = edges.iter().map(edge);
     JobPlan { code: CODE.into(), stages, edges: edges.collect() }
 }
 
@@ -270,6 +276,17 @@ impl Stage for Counts {
         if watermark == i64::MAX {
             cx.emit(pairs(self.counts.drain()));
         }
+        Ok(())
+    }
+}
+
+/// Says of each row which input it came from: `(port, time)`.
+pub(crate) struct Ports;
+
+impl Stage for Ports {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let port = cx.port as i64;
+        cx.emit(pairs(values(&batch).into_iter().map(|(_, time)| (port, time))));
         Ok(())
     }
 }
