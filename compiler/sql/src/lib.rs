@@ -35,9 +35,11 @@ mod syntax;
 mod translate;
 mod types;
 mod typing;
+mod using;
 
 mod comparisons;
 mod constants;
+mod join;
 mod rules;
 mod substitution;
 mod window;

@@ -1,9 +1,10 @@
 //! The rules that rewrite a bound plan.
 //!
 //! From DataFusion: type coercion (once, when a query is bound), then simplification, filters towards the sources,
-//! nothing computed that nobody reads. Left out on purpose: rules about joins, sorting and limits, which no plan has;
-//! rules that make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares
-//! where it pays (kernel calls) and rustc does elsewhere.
+//! nothing computed that nobody reads. Left out on purpose: rules that make other joins of joins, whose conditions are looked
+//! through for windows ([`crate::join`]); rules about sorting and limits, which no plan has; rules that make an empty
+//! relation, which no pipeline can run; common subexpressions, which the lowering shares where it pays (kernel calls) and
+//! rustc does elsewhere.
 //!
 //! `now()` and its like are volatile here, so that none is evaluated while planning. Nor are calls that would make
 //! something large ([`crate::constants`]). What text and numbers are to each other is settled before DataFusion
