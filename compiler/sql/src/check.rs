@@ -396,7 +396,11 @@ impl<'a> Check<'a> {
                 *scope = std::mem::replace(&mut self.scope, enclosing).unwrap_or_default();
             }
             JoinConstraint::Using(names) => self.using(names, scope, left),
-            JoinConstraint::Natural => self.unsupported(span, "NATURAL JOIN"),
+            JoinConstraint::Natural => {
+                // Which columns it gives twice is not looked at.
+                scope.relations[left..].iter_mut().for_each(|named| named.rows = Rows::unknown());
+                self.unsupported(span, "NATURAL JOIN");
+            }
             JoinConstraint::None => self.unsupported(span, format!("{} without ON", join_name(kind))),
         }
     }
