@@ -329,6 +329,6 @@ pub(crate) fn plan(worker: Arc<Process>, tasks: [usize; 2]) -> JobPlan {
     let mut to = stage(1, "windows", &rows, &sums);
     to.sink = Some(SinkPlan { table: "kept".into(), connector: "kept".into(), options });
     to.tables = vec![table];
-    let edges = vec![EdgePlan { from: 0, to: 1, exchange: ExchangePlan::Hash(vec![0]) }];
+    let edges = vec![EdgePlan { from: 0, to: 1, port: 0, exchange: ExchangePlan::Hash(vec![0]) }];
     JobPlan { code: CODE.into(), stages: vec![from, to], edges }
 }

@@ -491,10 +491,13 @@ fn connector_of<T>(pipeline: &Pipeline, name: &str, half: impl Fn(&ConnectorDef)
         .ok_or_else(|| TaskError::fatal(format!("the binary has no connector \"{name}\"")))
 }
 
+/// The port of the receiving stage, and what comes there.
+type Input = (usize, mpsc::Receiver<Message>);
+
 /// The queues of a job, by stage and task.
 #[derive(Default)]
 struct Queues {
-    inputs: HashMap<(usize, usize), Vec<mpsc::Receiver<Message>>>,
+    inputs: HashMap<(usize, usize), Vec<Input>>,
     outputs: HashMap<(usize, usize), Vec<EdgeOutput>>,
 }
 
@@ -507,7 +510,7 @@ impl Queues {
                 let senders = receivers_of(edge, sender.task, &plan.stages[edge.to])
                     .map(|receiver| {
                         let (queue, end) = mpsc::channel(limits.queue_batches.max(1));
-                        queues.inputs.entry((edge.to, receiver)).or_default().push(end);
+                        queues.inputs.entry((edge.to, receiver)).or_default().push((edge.port, end));
                         QueueSender::new(queue, sender.clone())
                     })
                     .collect();

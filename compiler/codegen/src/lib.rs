@@ -146,7 +146,8 @@ fn picture(graph: &Graph) -> String {
         for edge in graph.edges_to(stage.id) {
             // How rows reach a mere sink depends on the parallelism.
             let how = if stage::is_generated(stage) { exchange(edge, graph) } else { String::new() };
-            lines.push(format!("  ◀── {}{how}", edge.from.0));
+            let side = print::stage_side(stage, edge).map_or_else(String::new, |side| format!(", on the {side}"));
+            lines.push(format!("  ◀── {}{how}{side}", edge.from.0));
         }
         lines.extend(print::stage_operators(stage).into_iter().map(|line| format!("  │ {line}")));
     }

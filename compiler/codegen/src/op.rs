@@ -6,3 +6,4 @@ pub(crate) mod filter;
 pub(crate) mod project;
 pub(crate) mod tumble;
 pub(crate) mod watermark;
+pub(crate) mod window_join;

@@ -46,7 +46,7 @@ const RESERVED: [&str; 16] = [
 const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 36] = [
+const IMPORTS: [(&str, &str); 38] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -79,6 +79,8 @@ const IMPORTS: [(&str, &str); 36] = [
     ("Input", "worker_lib::window::Input"),
     ("States", "worker_lib::window::States"),
     ("Tumble", "worker_lib::window::Tumble"),
+    ("JoinKind", "worker_lib::window_join::JoinKind"),
+    ("WindowJoin", "worker_lib::window_join::WindowJoin"),
     ("Batch", "worker_lib::Batch"),
     ("Stage", "worker_lib::Stage"),
     ("StageContext", "worker_lib::StageContext"),
@@ -100,6 +102,7 @@ pub(crate) fn generate(graph: &Graph, stage: &Stage) -> TokenStream {
             StageOpKind::Tumble { tumble, phase } => {
                 op::tumble::generate(&mut code, tumble, *phase, schema, &op.note);
             }
+            StageOpKind::WindowJoin(join) => op::window_join::generate(&mut code, join, schema),
         }
         schema = &op.schema;
     }
@@ -111,7 +114,8 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
     let mut lines = vec![format!("Stage {}, fused from:", stage.id.0)];
     if matches!(stage.input, StageInput::Edges) {
         for edge in graph.edges_to(stage.id) {
-            lines.push(format!("- rows of stage {}", edge.from.0));
+            let side = print::stage_side(stage, edge).map_or_else(String::new, |side| format!(", on the {side}"));
+            lines.push(format!("- rows of stage {}{side}", edge.from.0));
         }
     }
     lines.extend(print::stage_operators(stage).into_iter().map(|line| format!("- `{line}`")));
@@ -121,7 +125,7 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
 /// Where the statements being generated will stand.
 enum Callback {
     Batch,
-    /// In a method that gets the results of the tumble that is the stage's first operator.
+    /// In a method that gets what the stage's first operator, a tumble or a join, emits when a window closes.
     Results,
 }
 

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 
 use compiler_ir::{
     Aggregate, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, SourceField, Stage, StageInput,
-    StageOp, StageOpKind, Tumble, print,
+    StageOp, StageOpKind, Tumble, WindowJoin, print,
 };
 use protocol::checkpoint::{Operator, TableKind, TableSpec};
 use sha2::{Digest, Sha256};
@@ -38,7 +38,7 @@ const WINDOW: &str = "window_start";
 const SUM: &str = ".sum";
 
 /// The tables of each stage, with the names that they get here; `tables` says which an operator has.
-pub(crate) fn stage_tables(graph: &Graph, tables: fn(&StageOp) -> Vec<TableSpec>) -> Vec<Vec<TableSpec>> {
+pub(crate) fn stage_tables(graph: &Graph, tables: fn(&Stage, &StageOp) -> Vec<TableSpec>) -> Vec<Vec<TableSpec>> {
     let sinks = sinks(graph);
     let mut meanings = Meanings::default();
     // By stage: what leaves it.
@@ -48,7 +48,7 @@ pub(crate) fn stage_tables(graph: &Graph, tables: fn(&StageOp) -> Vec<TableSpec>
         let mut rows = meanings.input(graph, stage, &left);
         let mut of_stage = Vec::new();
         for op in &stage.ops {
-            let mut of_op = tables(op);
+            let mut of_op = tables(stage, op);
             meanings.name(op, &rows, &sinks[stage.id.0], &mut of_op);
             of_stage.extend(of_op);
             rows = meanings.apply(op, rows);
@@ -151,7 +151,22 @@ impl Meanings {
                 sources: BTreeSet::from([source.table.clone()]),
             };
         }
-        let mut inputs: Vec<&Rows> = graph.edges_to(stage.id).map(|edge| &left[edge.from.0]).collect();
+        let sides = stage.ports().len();
+        if sides == 1 {
+            return self.port(graph, stage, 0, left);
+        }
+        let sides: Vec<Rows> = (0..sides).map(|port| self.port(graph, stage, port, left)).collect();
+        let texts: Vec<String> = sides.iter().map(|side| format!("({})", side.text)).collect();
+        Rows {
+            text: bounded(texts.join(" JOIN "), ROWS_CHARS),
+            sources: sides.iter().flat_map(|side| side.sources.clone()).collect(),
+            columns: sides.into_iter().flat_map(|side| side.columns).collect(),
+        }
+    }
+
+    fn port(&mut self, graph: &Graph, stage: &Stage, port: usize, left: &[Rows]) -> Rows {
+        let edges = graph.edges_to(stage.id).filter(|edge| edge.port == port);
+        let mut inputs: Vec<&Rows> = edges.map(|edge| &left[edge.from.0]).collect();
         // The inputs of a union have no order.
         inputs.sort_by(|a, b| a.text.cmp(&b.text));
         match inputs.as_slice() {
@@ -197,6 +212,11 @@ impl Meanings {
                 Rows { columns, ..rows }
             }
             StageOpKind::Tumble { tumble, phase } => self.results(tumble, *phase, rows),
+            StageOpKind::WindowJoin(join) => {
+                let text = self.joined(join, &rows);
+                let columns = join.output.iter().filter_map(|column| rows.columns.get(*column).cloned()).collect();
+                Rows { text, columns, ..rows }
+            }
         }
     }
 
@@ -246,6 +266,16 @@ impl Meanings {
         Rows { text: bounded(text, ROWS_CHARS), columns, ..rows }
     }
 
+    /// What the pairs of a join are: `inner join of (a) JOIN (b) on auction = auction`.
+    fn joined(&mut self, join: &WindowJoin, rows: &Rows) -> String {
+        let text = |column: usize| rows.columns.get(column).map_or_else(String::new, |column| self.text(column));
+        let equal = (0..=join.keys).map(|key| format!("{} = {}", text(key), text(join.left + key)));
+        let mut conditions: Vec<String> = equal.collect();
+        conditions.extend(join.condition.as_ref().map(|condition| self.text_of(condition, rows)));
+        let kind = print::join_kind(join.kind);
+        bounded(format!("{kind} join of {} on {}", rows.text, conditions.join(" AND ")), ROWS_CHARS)
+    }
+
     // --- names -----------------------------------------------------------------------------------------------------
 
     /// Names what an operator keeps of the rows that it gets.
@@ -268,6 +298,15 @@ impl Meanings {
                 for table in tables {
                     table.operator = operator("tumble", text.clone());
                     self.name_tumble(tumble, rows, &columns, table);
+                }
+            }
+            StageOpKind::WindowJoin(join) => {
+                let text = self.joined(join, rows);
+                let texts: Vec<String> = rows.columns.iter().map(|column| self.text(column)).collect();
+                let (left, right) = texts.split_at(join.left.min(texts.len()));
+                for (table, columns) in tables.iter_mut().zip([left, right]) {
+                    table.operator = operator("join", text.clone());
+                    rename(columns.to_vec(), &mut table.columns);
                 }
             }
         }

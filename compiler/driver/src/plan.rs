@@ -1,6 +1,6 @@
 //! The job's plan: what of the graph is data.
 
-use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
+use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, Tumble, WindowJoin, print};
 use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
@@ -36,12 +36,20 @@ fn stage_plan(stage: &Stage, tables: Vec<TableSpec>) -> StagePlan {
 }
 
 /// What an operator keeps, in the order in which its generated code numbers it. Names are the graph's; `meaning` gives others.
-fn tables(op: &StageOp) -> Vec<TableSpec> {
-    let StageOpKind::Tumble { tumble, phase } = &op.kind else { return Vec::new() };
-    // Partial states leave at the barrier.
-    if *phase == Phase::Partial {
-        return Vec::new();
+fn tables(stage: &Stage, op: &StageOp) -> Vec<TableSpec> {
+    match &op.kind {
+        // Partial states leave at the barrier.
+        StageOpKind::Tumble { phase: Phase::Partial, .. } => Vec::new(),
+        StageOpKind::Tumble { tumble, .. } => tumble_tables(tumble),
+        StageOpKind::WindowJoin(join) => join_tables(stage, join),
+        StageOpKind::Watermark { .. }
+        | StageOpKind::Filter { .. }
+        | StageOpKind::Compute { .. }
+        | StageOpKind::Project { .. } => Vec::new(),
     }
+}
+
+fn tumble_tables(tumble: &Tumble) -> Vec<TableSpec> {
     let keys = tumble.keys.len();
     let lifetime = Some(Lifetime { column: keys, nanos: tumble.width });
     let table = |name: String, kind, columns| TableSpec {
@@ -61,6 +69,20 @@ fn tables(op: &StageOp) -> Vec<TableSpec> {
     tables
 }
 
+/// The rows of each side, as they came.
+fn join_tables(stage: &Stage, join: &WindowJoin) -> Vec<TableSpec> {
+    let table = |(name, columns): (&str, _)| TableSpec {
+        name: name.to_owned(),
+        kind: TableKind::List,
+        version: 1,
+        keys: join.hashed(),
+        columns,
+        lifetime: None,
+        operator: Operator::default(),
+    };
+    ["left", "right"].into_iter().zip(stage.ports()).map(table).collect()
+}
+
 fn source_plan(stage: &Stage) -> Option<SourcePlan> {
     let StageInput::Source(source) = &stage.input else { return None };
     Some(SourcePlan {
@@ -77,6 +99,7 @@ fn edge_plan(edge: &Edge) -> EdgePlan {
     EdgePlan {
         from: edge.from.0,
         to: edge.to.0,
+        port: edge.port,
         exchange: match &edge.exchange {
             Exchange::Forward => ExchangePlan::Forward,
             Exchange::Hash(columns) => ExchangePlan::Hash(columns.clone()),

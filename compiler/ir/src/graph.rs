@@ -4,7 +4,7 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::expr::Expr;
-use crate::plan::{Column, KernelColumn, SinkDef, SourceDef, Tumble};
+use crate::plan::{Column, KernelColumn, SinkDef, SourceDef, Tumble, WindowJoin};
 
 /// Index of a stage in its [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Stage {
     /// Data, as all parallelism is: it does not decide what is generated.
     pub parallelism: usize,
     pub input: StageInput,
-    /// What arrives.
+    /// What arrives; for a join, what arrives from the left, then what arrives from the right: see [`Stage::ports`].
     pub input_schema: Schema,
     /// In order; the output of one is the input of the next.
     pub ops: Vec<StageOp>,
@@ -74,6 +74,8 @@ pub enum StageOpKind {
         tumble: Tumble,
         phase: Phase,
     },
+    /// Its stage has two ports, the left and the right one.
+    WindowJoin(WindowJoin),
 }
 
 impl StageOpKind {
@@ -94,6 +96,7 @@ impl StageOpKind {
                     .flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter))
                     .for_each(visit);
             }
+            StageOpKind::WindowJoin(join) => join.condition.iter().for_each(visit),
         }
     }
 
@@ -119,6 +122,8 @@ pub enum Phase {
 pub struct Edge {
     pub from: StageId,
     pub to: StageId,
+    /// To which of the receiver's inputs: 0, or 1 for the right side of a join.
+    pub port: usize,
     pub exchange: Exchange,
 }
 
@@ -131,6 +136,20 @@ pub enum Exchange {
     Hash(Vec<usize>),
     /// Everything to task 0.
     Gather,
+}
+
+impl Stage {
+    /// What arrives at each of its inputs. All stages have one but those that begin with a join, which have two.
+    pub fn ports(&self) -> Vec<Schema> {
+        match self.ops.first().map(|op| &op.kind) {
+            Some(StageOpKind::WindowJoin(join)) => {
+                let fields = &self.input_schema.fields;
+                let (left, right) = fields.split_at(join.left.min(fields.len()));
+                vec![Schema::new(left.to_vec()), Schema::new(right.to_vec())]
+            }
+            _ => vec![self.input_schema.clone()],
+        }
+    }
 }
 
 impl Graph {

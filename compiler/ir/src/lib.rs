@@ -25,6 +25,7 @@ pub mod verify;
 pub use expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 pub use graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
 pub use plan::{
-    Aggregate, AggregateFn, Column, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField, Tumble,
+    Aggregate, AggregateFn, Column, JoinKind, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField,
+    Tumble, WindowJoin, WindowPart,
 };
 pub use schema::{Field, ScalarType, Schema, TimeUnit};

@@ -11,6 +11,7 @@
 //!
 //! * where several nodes consume what it emits: each begins a stage of its own, behind a forward edge;
 //! * before a union, which begins a stage into which all its inputs flow;
+//! * before a windowed join, which begins a stage with two ports: both inputs come by the hash of their keys;
 //! * at an exchange. A tumble whose aggregates can be merged aggregates on both sides of it; any other sends its keys,
 //!   event time and arguments, already computed, so that nothing else crosses;
 //! * before a sink that limits its tasks, unless the stage has but one task anyway.
@@ -24,7 +25,7 @@ use schema::{Field, Schema};
 
 use crate::expr::{Expr, ExprKind};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
-use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble};
+use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble, WindowJoin};
 
 /// Longest stage name that is made, before what makes it unique.
 const NAME_CHARS: usize = 48;
@@ -71,6 +72,7 @@ impl Placer {
             Op::Filter { predicate } => self.append(plan, node, StageOpKind::Filter { predicate: predicate.clone() }),
             Op::Compute { columns } => self.append(plan, node, StageOpKind::Compute { columns: columns.clone() }),
             Op::Project { columns } => self.append(plan, node, StageOpKind::Project { columns: columns.clone() }),
+            Op::WindowJoin(join) => self.window_join(plan, node, join),
         }
     }
 
@@ -83,7 +85,7 @@ impl Placer {
         }
         let one_task = self.one_task[from.0];
         let to = self.begin(StageInput::Edges, plan.node(input).schema.clone(), one_task);
-        self.connect(from, to, Exchange::Forward);
+        self.connect(from, to, 0, Exchange::Forward);
         to
     }
 
@@ -109,7 +111,7 @@ impl Placer {
         let one_task = tumble.keys.is_empty();
         let exchange = if one_task { Exchange::Gather } else { Exchange::Hash((0..tumble.keys.len()).collect()) };
         let to = self.begin(StageInput::Edges, sent, one_task);
-        self.connect(home, to, exchange);
+        self.connect(home, to, 0, exchange);
         self.push(to, StageOpKind::Tumble { tumble: after, phase }, tumble.output_schema(), note);
         to
     }
@@ -121,8 +123,19 @@ impl Placer {
         let to = self.begin(StageInput::Edges, node.schema.clone(), one_task);
         for home in homes {
             let exchange = if one_task && !self.one_task[home.0] { Exchange::Gather } else { Exchange::Forward };
-            self.connect(home, to, exchange);
+            self.connect(home, to, 0, exchange);
         }
+        to
+    }
+
+    fn window_join(&mut self, plan: &Plan, node: &Node, join: &WindowJoin) -> StageId {
+        let fields = node.inputs.iter().flat_map(|&input| plan.node(input).schema.fields.clone());
+        let to = self.begin(StageInput::Edges, Schema::new(fields.collect()), false);
+        for (port, input) in node.inputs.iter().enumerate() {
+            let home = self.homes[input.0];
+            self.connect(home, to, port, Exchange::Hash((0..join.hashed()).collect()));
+        }
+        self.push(to, StageOpKind::WindowJoin(join.clone()), node.schema.clone(), &node.note);
         to
     }
 
@@ -135,7 +148,7 @@ impl Placer {
             let most = sink.max_parallelism.unwrap_or(tasks);
             let gather = most == 1 || most < tasks;
             let to = self.begin(StageInput::Edges, plan.node(input).schema.clone(), gather);
-            self.connect(from, to, if gather { Exchange::Gather } else { Exchange::Forward });
+            self.connect(from, to, 0, if gather { Exchange::Gather } else { Exchange::Forward });
             to
         } else {
             self.home(plan, node)
@@ -160,8 +173,8 @@ impl Placer {
         id
     }
 
-    fn connect(&mut self, from: StageId, to: StageId, exchange: Exchange) {
-        self.graph.edges.push(Edge { from, to, exchange });
+    fn connect(&mut self, from: StageId, to: StageId, port: usize, exchange: Exchange) {
+        self.graph.edges.push(Edge { from, to, port, exchange });
     }
 
     fn push(&mut self, home: StageId, kind: StageOpKind, schema: Schema, note: &str) {
@@ -247,7 +260,11 @@ fn stage_name(stage: &Stage) -> String {
         (StageInput::Source(source), _) => parts.push(source.table.clone()),
         (StageInput::Edges, Some(StageOpKind::Tumble { tumble, phase: Phase::Final | Phase::Single })) => {
             parts.push("tumble".to_owned());
-            parts.extend(by_keys(&tumble.keys));
+            parts.push(by_keys(&tumble.keys));
+        }
+        (StageInput::Edges, Some(StageOpKind::WindowJoin(join))) => {
+            parts.push("join".to_owned());
+            parts.push(by_names(stage.input_schema.fields.iter().take(join.keys).map(|field| field.name.as_str())));
         }
         (StageInput::Edges, Some(StageOpKind::Filter { .. })) => parts.push("filter".to_owned()),
         (StageInput::Edges, Some(StageOpKind::Compute { .. })) => parts.push("compute".to_owned()),
@@ -257,7 +274,7 @@ fn stage_name(stage: &Stage) -> String {
         (StageInput::Edges, None) => {}
     }
     if let Some(StageOpKind::Tumble { tumble, phase: Phase::Partial }) = stage.ops.last().map(|op| &op.kind) {
-        parts.extend(by_keys(&tumble.keys));
+        parts.push(by_keys(&tumble.keys));
     }
     if let Some(sink) = &stage.sink {
         parts.push(format!("to_{}", sink.table));
@@ -265,11 +282,13 @@ fn stage_name(stage: &Stage) -> String {
     plain_name(&parts.join("_"))
 }
 
-fn by_keys(keys: &[Column]) -> Vec<String> {
-    match keys {
-        [] => vec!["by_window".to_owned()],
-        keys => vec![format!("by_{}", keys.iter().map(|key| key.name.as_str()).collect::<Vec<_>>().join("_"))],
-    }
+fn by_keys(keys: &[Column]) -> String {
+    by_names(keys.iter().map(|key| key.name.as_str()))
+}
+
+fn by_names<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let keys: Vec<&str> = keys.collect();
+    if keys.is_empty() { "by_window".to_owned() } else { format!("by_{}", keys.join("_")) }
 }
 
 /// Lower case letters, digits and single underscores, not starting with a digit.

@@ -9,6 +9,8 @@
 //! %3 = sink %2: totals (stdout)
 //! ```
 //!
+//! A join names the columns of both its inputs: `window_join %3, %5: inner 10s on id = id_1 AND window = window_1`.
+//!
 //! Expressions print in SQL's spelling with column names. What is unmarked is fused into the stage's loop;
 //! `kernel:upper(name)` is a call of a block kernel.
 //!
@@ -24,14 +26,19 @@ use schema::{Field, ScalarType, Schema, TimeUnit};
 
 use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
-use crate::plan::{Aggregate, AggregateFn, Column, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef, Tumble};
+use crate::plan::{
+    Aggregate, AggregateFn, Column, JoinKind, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef, Tumble, WindowJoin,
+};
 
 /// The plan, a line a node: `explain --view plan`.
 pub fn plan(plan: &Plan) -> String {
     let mut out = String::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let input = node.inputs.first().and_then(|id| plan.nodes.get(id.0)).map(|node| &node.schema);
-        let line = operator(&node.op, input.unwrap_or(&Schema::default()));
+        let mut inputs = node.inputs.iter().filter_map(|id| plan.nodes.get(id.0)).map(|node| &node.schema);
+        let line = match &node.op {
+            Op::WindowJoin(_) => operator(&node.op, &Schema::new(inputs.flat_map(|s| s.fields.clone()).collect())),
+            op => operator(op, inputs.next().unwrap_or(&Schema::default())),
+        };
         let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
         let _ = write!(out, "%{index} = {verb}");
         if node.inputs.is_empty() {
@@ -69,7 +76,8 @@ pub fn graph(graph: &Graph) -> String {
             StageInput::Edges => {
                 for edge in graph.edges_to(stage.id) {
                     let schema = graph.stages.get(edge.from.0).map_or(&stage.input_schema, |from| &from.output_schema);
-                    let _ = writeln!(out, "  from {} {}", edge.from.0, exchange(edge, schema));
+                    let side = stage_side(stage, edge).map_or_else(String::new, |side| format!("{side} "));
+                    let _ = writeln!(out, "  {side}from {} {}", edge.from.0, exchange(edge, schema));
                 }
             }
         }
@@ -90,6 +98,15 @@ pub fn graph(graph: &Graph) -> String {
         }
     }
     out
+}
+
+/// The side of a join that an edge leads to; nothing where there is but one input.
+pub fn stage_side(stage: &Stage, edge: &Edge) -> Option<&'static str> {
+    match (stage.ops.first().map(|op| &op.kind), edge.port) {
+        (Some(StageOpKind::WindowJoin(_)), 0) => Some("left"),
+        (Some(StageOpKind::WindowJoin(_)), _) => Some("right"),
+        _ => None,
+    }
 }
 
 /// What a stage does, a line for each operator with its source and its sink, without schemas: `filter price > 100`.
@@ -117,6 +134,7 @@ pub fn stage_operator(op: &StageOp, input: &Schema) -> String {
         StageOpKind::Tumble { tumble: t, phase: Phase::Single } => format!("tumble {}", tumble(t, input)),
         StageOpKind::Tumble { tumble: t, phase: Phase::Partial } => format!("tumble_partial {}", tumble(t, input)),
         StageOpKind::Tumble { tumble: t, phase: Phase::Final } => format!("tumble_final {}", merged_tumble(t)),
+        StageOpKind::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
 
@@ -130,6 +148,7 @@ fn operator(op: &Op, input: &Schema) -> String {
         Op::Tumble(t) => format!("tumble {}", tumble(t, input)),
         Op::Union => "union".to_owned(),
         Op::Sink(sink) => sink_line(sink),
+        Op::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
 
@@ -196,6 +215,24 @@ fn merged_tumble(tumble: &Tumble) -> String {
         .collect();
     let _ = write!(out, " [{}]", aggregates.join(", "));
     out
+}
+
+/// `input`: the columns of both sides.
+fn window_join(join: &WindowJoin, input: &Schema) -> String {
+    let equal = (0..=join.keys)
+        .map(|key| format!("{} = {}", column_name(key, input), column_name(join.left.saturating_add(key), input)));
+    let condition = join.condition.iter().map(|condition| operand(condition, input, Binding::And));
+    let conditions: Vec<String> = equal.chain(condition).collect();
+    format!("{} {} on {}", join_kind(join.kind), duration(join.width), conditions.join(" AND "))
+}
+
+pub fn join_kind(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Right => "right",
+        JoinKind::Full => "full",
+    }
 }
 
 /// `count(DISTINCT price) FILTER (WHERE price > 3)`, without its name.

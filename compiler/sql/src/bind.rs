@@ -22,6 +22,7 @@ use crate::context::{Context, parser_options};
 use crate::define::define;
 use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, listed, span_of};
 use crate::hints;
+use crate::join;
 use crate::names::name_columns;
 use crate::parse::{CreateTable, Script, Statement, normalize};
 use crate::rules;
@@ -30,6 +31,7 @@ use crate::stack::on_big_stack;
 use crate::translate::{find_call, find_text, place, translate};
 use crate::types::assignable;
 use crate::typing::{impossible_cast, impossible_casts};
+use crate::using::{self, Merges};
 use crate::window::TumbleNode;
 
 /// What a script does not say itself.
@@ -110,6 +112,7 @@ pub fn optimize(bound: Bound) -> Bound {
             // A rule that fails on a plan that was accepted leaves it as it is: it is right, if slower.
             if let Ok(plan) = rules::rewrite(output.plan.clone())
                 && plan.schema().fields().len() == output.plan.schema().fields().len()
+                && join::are_supported(&plan)
             {
                 output.plan = plan;
             }
@@ -227,9 +230,9 @@ impl<'a> Binder<'a> {
     /// Binds a query; `None` when there were errors, here or in what it refers to.
     fn query(&mut self, query: &Query) -> Option<LogicalPlan> {
         let known = self.errors.len();
-        let mut found = self.check(query, false);
+        let (mut found, merges) = self.check(query, false);
         if !found.is_empty() {
-            found = self.check(query, true);
+            (found, _) = self.check(query, true);
         }
         self.errors.extend(found);
         if !self.use_tables(query) || self.errors.len() > known {
@@ -237,6 +240,7 @@ impl<'a> Binder<'a> {
         }
         let written = query;
         let mut query = query.clone();
+        using::write_out(&mut query, &merges);
         let config = rules::config();
         let context = Context { catalog: &self.catalog, options: &config };
         let planner = SqlToRel::new_with_options(&context, parser_options());
@@ -256,11 +260,12 @@ impl<'a> Binder<'a> {
                     self.errors.push(impossible_cast(&text, &ty, span));
                 }
                 self.errors.extend(unordered_aggregates(&plan, &query));
+                self.errors.extend(join::refused(&plan, &query));
                 (self.errors.len() == known).then_some(plan)
             }
             Err(error) => {
                 // The binder ends at the first error; what it is about is in the expressions, or in their whole.
-                let mut found = self.check(written, true);
+                let (mut found, _) = self.check(written, true);
                 if found.is_empty() {
                     found = translate(error, &query, span_of(query.body.span()));
                 }
@@ -270,15 +275,14 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// What the syntax tree shows. `types`: with the type errors of expressions.
-    fn check(&self, query: &Query, types: bool) -> Vec<Diagnostic> {
+    /// What the syntax tree shows, and what its USING clauses mean. `types`: with the type errors of expressions.
+    fn check(&self, query: &Query, types: bool) -> (Vec<Diagnostic>, Merges) {
         let mut found = Vec::new();
-        {
-            let check = Check::new(Some(&self.catalog), &mut found);
-            let mut check = if types { check.with_types() } else { check };
-            check.query(query);
-        }
-        found
+        let check = Check::new(Some(&self.catalog), &mut found);
+        let mut check = if types { check.with_types() } else { check };
+        check.query(query);
+        let merges = check.merges;
+        (found, merges)
     }
 
     /// Marks the tables that a query reads. False when one of them is broken.

@@ -48,6 +48,13 @@ pub struct Span {
     pub end: Position,
 }
 
+impl Span {
+    /// From the beginning of the first to the end of the last.
+    pub(crate) fn union(self, other: Span) -> Span {
+        Span { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Severity {
     Error,

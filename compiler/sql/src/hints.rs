@@ -12,9 +12,9 @@ use schema::ScalarType;
 use crate::diagnostic::Diagnostic;
 
 const WINDOW: &str = "group by a time window: GROUP BY tumble(interval '10 seconds')";
-const JOIN: &str = "bring the tables together with UNION ALL, then group by the key and a tumble(...) window";
+const JOIN: &str = "group both sides by tumble(...), then join them: ON a.key = b.key AND a.window = b.window";
 const FIRST_ROWS: &str = "a stream has no first rows; bound the source instead";
-const ROWS_OF_OTHERS: &str = "write a condition on the row itself: there are no joins yet to look at other rows";
+const ROWS_OF_OTHERS: &str = "write a condition on the row itself, or join time windows: other rows are not looked at";
 
 /// `X is not supported yet`: how X begins, and what to write instead. The first that fits counts.
 const INSTEAD: &[(&str, &str)] = &[
@@ -73,6 +73,10 @@ const INSTEAD: &[(&str, &str)] = &[
     ("RIGHT JOIN", JOIN),
     ("FULL JOIN", JOIN),
     ("CROSS JOIN", JOIN),
+    ("NATURAL JOIN", "name the columns: JOIN ... USING (key, window)"),
+    ("USING with a sub-select", "give it a name: (SELECT ...) AS a"),
+    ("this form of * over", "list the columns"),
+    ("the condition of", "compute in a sub-select what it needs of one side, and compare that"),
     ("a join", JOIN),
     ("this kind of join", JOIN),
     ("(+)", JOIN),

@@ -1,9 +1,10 @@
 //! The rules that rewrite a bound plan.
 //!
 //! From DataFusion: type coercion (once, when a query is bound), then simplification, nothing computed that nobody reads.
-//! Ours: filters towards the sources ([`crate::filters`]). Left out on purpose: rules about joins, sorting and limits, which
-//! no plan has; rules that make an empty relation, which no pipeline can run; common subexpressions, which the lowering
-//! shares where it pays (kernel calls) and rustc does elsewhere.
+//! Ours: filters towards the sources ([`crate::filters`]). Left out on purpose: rules that make other joins of joins, whose
+//! conditions are looked through for windows ([`crate::join`]); rules about sorting and limits, which no plan has; rules that
+//! make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares where it pays (kernel
+//! calls) and rustc does elsewhere.
 //!
 //! What SQL evaluates in order stays in order: DataFusion simplifies no operator that guards what can fail
 //! ([`crate::guards`]), and its rule for filters, which sorts them, is not used.

@@ -89,7 +89,7 @@ fn plan(query: &Query) -> JobPlan {
     };
     let (table, connector) = query.sink;
     let sink = SinkPlan { table: table.into(), connector: connector.into(), options: json!({}) };
-    let edge = |from, to| EdgePlan { from, to, exchange: ExchangePlan::Forward };
+    let edge = |from, to| EdgePlan { from, to, port: 0, exchange: ExchangePlan::Forward };
     JobPlan {
         code: format!("{query:?}"),
         stages: vec![

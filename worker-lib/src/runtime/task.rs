@@ -345,7 +345,8 @@ impl Task {
             let moved = match received {
                 Received::End => return Ok(Ended::Finished),
                 Received::Lost => return Err(Halt::Abandoned),
-                Received::Message(_, Message::Batch(batch)) => {
+                Received::Message(input, Message::Batch(batch)) => {
+                    self.context.port = inputs.port(input);
                     self.rows(batch, now).await?;
                     None
                 }

@@ -70,6 +70,22 @@ async fn fan_out_gives_every_edge_all_rows_and_gather_brings_them_together() {
     assert_eq!(sorted("gathered"), sorted("forwarded"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_knows_which_input_its_rows_come_from() {
+    let mut left = stage(0, 2, false);
+    left.source = Some(source(json!({ "rows": 30 }), false));
+    let mut right = stage(1, 2, false);
+    right.source = Some(source(json!({ "rows": 50 }), false));
+    let mut both = stage(2, 2, true);
+    both.sink = Some(sink("ports"));
+    let exchange = ExchangePlan::Hash(vec![0]);
+    let mut plan = plan(vec![left, right, both], &[(0, 2, exchange.clone()), (1, 2, exchange)]);
+    plan.edges[1].port = 1;
+    assert_eq!(run(pipeline(&[(2, || Box::new(Ports))]), &plan).await, Ok(Ending::Finished));
+    let count = |port: i64| rows("ports").iter().filter(|(of, _)| *of == port).count();
+    assert_eq!([count(0), count(1)], [60, 100]);
+}
+
 /// source ─▶ times ─[gather]─▶ watermarks ─▶ sink
 fn watermarks(name: &str, options: serde_json::Value, parallelism: usize) -> JobPlan {
     let mut from = stage(0, parallelism, true);

@@ -75,7 +75,13 @@ pub(crate) fn sink(name: &str) -> SinkPlan {
 }
 
 pub(crate) fn plan(stages: Vec<StagePlan>, edges: &[(usize, usize, ExchangePlan)]) -> JobPlan {
-    let edges = edges.iter().map(|(from, to, exchange)| EdgePlan { from: *from, to: *to, exchange: exchange.clone() });
+    let edge = |(from, to, exchange): &(usize, usize, ExchangePlan)| EdgePlan {
+        from: *from,
+        to: *to,
+        port: 0,
+        exchange: exchange.clone(),
+    };
+    let edges = edges.iter().map(edge);
     JobPlan { code: CODE.into(), stages, edges: edges.collect() }
 }
 
@@ -319,6 +325,17 @@ impl Stage for Tally {
 
     fn restore(&mut self, _table: usize, rows: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
         self.counts.counts.extend(values(rows));
+        Ok(())
+    }
+}
+
+/// Says of each row which input it came from: `(port, time)`.
+pub(crate) struct Ports;
+
+impl Stage for Ports {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let port = cx.port as i64;
+        cx.emit(pairs(values(&batch).into_iter().map(|(_, time)| (port, time))));
         Ok(())
     }
 }

@@ -23,20 +23,23 @@ mod prune;
 use std::collections::BTreeMap;
 
 use compiler_ir::{
-    Aggregate, AggregateFn, Column, Expr, ExprKind, NativeFn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField,
-    Tumble, verify,
+    Aggregate, AggregateFn, Column, Expr, ExprKind, JoinKind, NativeFn, Node, NodeId, Op, Plan, SinkDef, SourceDef,
+    SourceField, Tumble, WindowJoin, WindowPart, verify,
 };
 use datafusion_common::{DFSchema, ScalarValue};
-use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{Expr as DfExpr, LogicalPlan};
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{Expr as DfExpr, Join, LogicalPlan};
 use schema::{EVENT_TIME, Field, ScalarType, Schema, TimeUnit};
 
 use crate::bind::{Bound, Output, SourceTable};
 use crate::catalog::{Origin, hidden_event_time};
+use crate::check::join_name;
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::functions::FRESH_PER_CALL;
 use crate::hints;
+use crate::join::Conditions;
 use crate::stack::on_big_stack;
+use crate::translate::place;
 use crate::window::TumbleNode;
 
 use expr::{Scope, column_ref};
@@ -200,7 +203,7 @@ impl Lowerer<'_> {
             LogicalPlan::Distinct(_) => self.unsupported("DISTINCT"),
             LogicalPlan::Sort(_) => self.unsupported("ORDER BY"),
             LogicalPlan::Limit(_) => self.unsupported("LIMIT"),
-            LogicalPlan::Join(_) => self.unsupported("a join"),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Window(_) => self.unsupported("a window function"),
             LogicalPlan::EmptyRelation(_) => self.unsupported("a query without rows of a table"),
             LogicalPlan::Values(_) => self.unsupported("VALUES"),
@@ -305,12 +308,7 @@ impl Lowerer<'_> {
         let Some(event_time) = input.event_time else { return Ok(input) };
         let mut exprs = vec![match &table.watermark {
             Some(expr) => self.scope(&input, &table.df_schema()).lower(expr)?,
-            None => {
-                let column = column_ref(event_time, self.schema(input.node));
-                let (ty, nullable) = (column.ty.clone(), column.nullable);
-                let function = NativeFn::AddNanos(-TimeUnit::Second.nanos());
-                Expr { kind: ExprKind::Native { function, args: vec![column] }, ty, nullable }
-            }
+            None => shifted(column_ref(event_time, self.schema(input.node)), -TimeUnit::Second.nanos()),
         }];
         let note = note::watermark(table);
         let relation = self.computed(input, &mut exprs, &note)?;
@@ -504,6 +502,96 @@ impl Lowerer<'_> {
         self.plan.push(Node { op: Op::Union, inputs: nodes, schema, event_time, note: "UNION ALL".to_owned() })
     }
 
+    /// Each side sends its keys, its window, then its other columns.
+    fn join(&mut self, join: &Join) -> Result2<Relation> {
+        let found = match Conditions::of(join) {
+            Ok(found) => found,
+            Err(refusal) => return Err(Box::new(refusal.diagnostic(join, self.span))),
+        };
+        let sides = [self.plan(&join.left)?, self.plan(&join.right)?];
+        let names: [&DFSchema; 2] = [join.left.schema(), join.right.schema()];
+        let [mut left, mut right] = [Vec::new(), Vec::new()];
+        let mut rest: Vec<DfExpr> = found.rest.iter().map(|part| (*part).clone()).collect();
+        for [of_left, of_right] in &found.keys {
+            let first = self.scope(&sides[0], names[0]).lower(of_left)?;
+            let second = self.scope(&sides[1], names[1]).lower(of_right)?;
+            let same = first.ty == second.ty || (first.ty.is_text() && second.ty.is_text());
+            if same && !verify::holds_map(&first.ty) {
+                left.push((short_name(of_left), first));
+                right.push((short_name(of_right), second));
+            } else {
+                rest.push((*of_left).clone().eq((*of_right).clone()));
+            }
+        }
+        let keys = left.len();
+        for (side, first) in [&mut left, &mut right].into_iter().enumerate() {
+            let window = self.scope(&sides[side], names[side]).lower(found.window[side])?;
+            first.push(match found.part {
+                WindowPart::Whole => (WINDOW.to_owned(), window),
+                WindowPart::Start => ("window_start".to_owned(), window),
+                WindowPart::End => ("window_start".to_owned(), shifted(window, -found.width)),
+            });
+        }
+        let note = note::join(join, found.kind);
+        let mut taken = Names::default();
+        let [of_left, of_right] = sides;
+        let (left, mut columns) = self.joined_side(of_left, left, names[0], &mut taken, &note)?;
+        let width = self.schema(left).len();
+        let (right, others) = self.joined_side(of_right, right, names[1], &mut taken, &note)?;
+        columns.extend(others.into_iter().map(|column| width + column));
+
+        let fields = self.schema(left).fields.iter().chain(&self.schema(right).fields).cloned();
+        let input = Schema::new(fields.collect());
+        // Of an inner join the rest of the condition is a filter over what leaves.
+        let mut condition = None;
+        if found.kind != JoinKind::Inner {
+            let scope =
+                Scope { names: &join.schema, columns: &columns, schema: &input, event_time: None, span: self.span };
+            condition = pair_condition(&scope, &std::mem::take(&mut rest), found.kind)?;
+        }
+        let output = (0..input.len()).collect();
+        let op = WindowJoin { kind: found.kind, width: found.width, keys, left: width, condition, output };
+        let schema = op.output_schema(&input);
+        let node = self.add(Node { op: Op::WindowJoin(op), inputs: vec![left, right], schema, event_time: None, note });
+        let relation = Relation { node, columns, event_time: None, computed: vec![] };
+        match conjunction(rest) {
+            Some(rest) => self.filter(relation, &join.schema, &rest),
+            None => Ok(relation),
+        }
+    }
+
+    /// What a side of a join sends, and where its columns are in that. `first`: the columns that stand first, by name.
+    fn joined_side(
+        &mut self,
+        side: Relation,
+        first: Vec<(String, Expr)>,
+        names: &DFSchema,
+        taken: &mut Names,
+        note: &str,
+    ) -> Result2<(NodeId, Vec<usize>)> {
+        let (first_names, mut exprs): (Vec<String>, Vec<Expr>) = first.into_iter().unzip();
+        let relation = self.computed(side, &mut exprs, note)?;
+        let schema = self.schema(relation.node).clone();
+        let mut sent: Vec<Column> = Vec::new();
+        // Columns of the relation that are sent, and where.
+        let mut known: BTreeMap<usize, usize> = BTreeMap::new();
+        for (name, expr) in first_names.iter().zip(exprs) {
+            if let ExprKind::Column(index) = expr.kind {
+                known.entry(index).or_insert(sent.len());
+            }
+            sent.push(Column { name: taken.fresh(name), expr });
+        }
+        let mut columns = Vec::with_capacity(relation.columns.len());
+        for (&index, field) in relation.columns.iter().zip(names.fields().iter()) {
+            let place = *known.entry(index).or_insert(sent.len());
+            if place == sent.len() {
+                sent.push(Column { name: taken.fresh(field.name()), expr: column_ref(index, &schema) });
+            }
+            columns.push(place);
+        }
+        Ok((self.project(relation.node, sent, None, note.to_owned()), columns))
+    }
+
     fn tumble(&mut self, input: Relation, node: &TumbleNode) -> Result2<Relation> {
         if input.event_time.is_none() {
             return self.unsupported("a time window over the result of another");
@@ -607,6 +695,33 @@ impl Lowerer<'_> {
     }
 }
 
+/// What must hold of a pair, over the columns of both sides. It is asked while pairs are made, where no kernel runs.
+fn pair_condition(scope: &Scope, parts: &[DfExpr], kind: JoinKind) -> Result2<Option<Expr>> {
+    let mut all = None;
+    for part in parts {
+        let expr = scope.boolean(part)?;
+        let mut kernel = None;
+        expr.walk(&mut |expr| {
+            if let ExprKind::Kernel { name, .. } = &expr.kind {
+                kernel = kernel.or(Some(name));
+            }
+        });
+        if let Some(kernel) = kernel {
+            let columns = part.column_refs().into_iter();
+            let places = columns.filter_map(|column| column.spans().first()).map(place);
+            let span = places.reduce(Span::union).or(scope.span);
+            let what = format!("the condition of a {} that calls a kernel", join_name(kind));
+            let error = Diagnostic::error(code::NO_PLACE, span, format!("{what} is not supported yet"));
+            return Err(Box::new(error.with_detail(format!("\"{kernel}\" is one"))));
+        }
+        all = Some(match all {
+            Some(all) => expr::and(all, expr),
+            None => expr,
+        });
+    }
+    Ok(all)
+}
+
 /// An expression list of a windowed aggregate, while its kernel calls are moved out.
 enum Part {
     Key(Expr),
@@ -626,6 +741,12 @@ fn project_node(input: NodeId, columns: Vec<Column>, event_time: Option<usize>, 
     let fields = columns.iter().map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable));
     let schema = Schema::new(fields.collect());
     Node { op: Op::Project { columns }, inputs: vec![input], schema, event_time, note }
+}
+
+/// A timestamp, so many nanoseconds later.
+fn shifted(time: Expr, nanos: i64) -> Expr {
+    let (ty, nullable) = (time.ty.clone(), time.nullable);
+    Expr { kind: ExprKind::Native { function: NativeFn::AddNanos(nanos), args: vec![time] }, ty, nullable }
 }
 
 fn cast(arg: Expr, ty: ScalarType) -> Expr {

@@ -93,6 +93,12 @@ fn names_that_are_there_are_found() {
         "SELECT tumble(interval '1 second') AS w, count(*) FROM bids GROUP BY w HAVING count(*) > 1",
         "SELECT window.start, n FROM (SELECT tumble(interval '1 second') AS window, count(*) AS n FROM bids GROUP BY 1)",
         "CREATE VIEW v (a, b) AS SELECT price, place FROM bids; SELECT v.a, v.b.city, b.zip FROM v",
+        "SELECT * FROM (SELECT auction, tumble(interval '1 second') AS window FROM bids GROUP BY 1, 2) AS a \
+         LEFT JOIN (SELECT auction, tumble(interval '1 second') AS window, count(*) AS n FROM bids GROUP BY 1, 2) AS b \
+         USING (auction, window) WHERE auction > 3 AND window.start < window.end AND b.auction IS NULL",
+        "CREATE VIEW w AS SELECT auction, tumble(interval '1 second') AS window, count(*) AS n FROM bids GROUP BY 1, 2; \
+         SELECT auction, (window).start, [auction, a.n][1], c.window['end'] FROM w AS a LEFT JOIN w AS b \
+         USING (window, auction) JOIN w AS c ON c.window = a.window AND c.n = a.n",
     ] {
         if let Err(errors) = compile(&with_tables(sql)) {
             panic!("{sql}\n{}", messages(&errors));
