@@ -363,6 +363,10 @@ impl<'a> Scope<'a> {
                 let unit = types::time_unit(*unit);
                 ("date_to_timestamp", quote!(, #unit))
             }
+            (ScalarType::Timestamp { unit, .. }, ScalarType::Date) => {
+                let unit = types::time_unit(*unit);
+                ("cast_date", quote!(, #unit))
+            }
             _ => ("cast", TokenStream::new()),
         };
         let generics = (call == "cast").then(|| {
@@ -621,7 +625,7 @@ fn infallible_cast(from: &ScalarType, to: &ScalarType) -> Option<Box<Wrap>> {
     let same = || -> Option<Box<Wrap>> { Some(Box::new(Clone::clone)) };
     match (from, to) {
         (Timestamp { unit: a, .. }, Timestamp { unit: b, .. }) if a == b => same(),
-        (Timestamp { unit, .. }, Date) => {
+        (Timestamp { unit, .. }, Date) if cast_always_fits(from, to) => {
             let unit = types::time_unit(*unit);
             Some(Box::new(move |x| quote!(scalar::timestamp_to_date(#x, #unit))))
         }

@@ -163,6 +163,20 @@ WITH (connector = 'single_file', path = '/tmp/bids.json', format = 'json', type 
 SELECT auction, tumble(INTERVAL '10 seconds') AS window, sum(price) AS total
 FROM bids WHERE price > 100 GROUP BY auction, window";
 
+    /// `$0` to `$9` are names of a table, of its columns and members, of a view, and of what is selected.
+    const NAMED: &str = "\
+CREATE TABLE $0 ($1 BIGINT, $2 TEXT, $3 STRUCT<$4 INT, $5 TEXT>, $6 TIMESTAMP NOT NULL, WATERMARK FOR $6)
+WITH (connector = 'single_file', path = '/tmp/in.json', format = 'json', type = 'source');
+CREATE VIEW $7 AS SELECT upper($2) AS $1, 10 / $1 AS $2, $3, $6 FROM $0 WHERE $2 <> 'x';
+SELECT tumble(INTERVAL '10 seconds') AS $8, $1, count(DISTINCT $2) AS $9, max($3.$5) AS $4 FROM $7 GROUP BY $1, $8;
+SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
+
+    /// What Rust, its prelude and generated code have names for, and what Rust cannot name.
+    const NAMES: &str = "self|Self|super|crate|type|fn|match|async|dyn|try|gen|yield|static|true|box|Box|ok|Ok|err|some|None|\
+                         result|Result|option|vec|Vec|string|String|default|clone|iter|into|drop|main|std|core|u8|str|usize|\
+                         worker_lib|kernels|batch|batches|rows|row|value|state|states|stage|errors|key|keys|input|output|\
+                         window|window_start|event_time|upper|_|1|a b|ü|r#fn|\\";
+
     fn request(sql: &str, parallelism: usize) -> CompileRequest {
         CompileRequest::new(sql, CompileOptions { parallelism, ..CompileOptions::default() })
     }
@@ -235,6 +249,10 @@ INSERT INTO prices SELECT price FROM bids";
         assert!(detail.ends_with("its input (plan):\nnode 0: source"), "{detail}");
     }
 
+    fn ten_names() -> impl Strategy<Value = Vec<&'static str>> {
+        prop::sample::subsequence(NAMES.split('|').collect::<Vec<_>>(), 10).prop_shuffle()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -249,6 +267,17 @@ INSERT INTO prices SELECT price FROM bids";
                 prop_assert!(found.iter().all(|one| one.code != INTERNAL), "{text}\n{found:?}");
                 let _ = crate::render(&found, "query.sql", &text, true);
             }
+        }
+
+        /// Any name may stand in a query. The code that comes of it is Rust, or the generator would not have printed it.
+        #[test]
+        fn any_name_will_do(names in ten_names()) {
+            let mut text = NAMED.to_owned();
+            for (n, name) in names.iter().enumerate() {
+                text = text.replace(&format!("${n}"), &format!("\"{name}\""));
+            }
+            let outcome = compile(&request(&text, 1));
+            prop_assert!(outcome.is_ok(), "{text}\n{:?}", outcome.err());
         }
     }
 }

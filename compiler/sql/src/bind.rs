@@ -28,9 +28,9 @@ use crate::parse::{CreateTable, Script, Statement, normalize};
 use crate::rules;
 use crate::spelling;
 use crate::stack::on_big_stack;
-use crate::translate::{find_call, find_text, place, translate};
+use crate::translate::{column_place, find_call, translate};
 use crate::types::assignable;
-use crate::typing::{impossible_cast, impossible_casts};
+use crate::typing::wrong_casts;
 use crate::using::{self, Merges};
 use crate::window::TumbleNode;
 
@@ -255,10 +255,7 @@ impl<'a> Binder<'a> {
                 if let Some(message) = unsupported_type(&plan) {
                     self.errors.push(Diagnostic::error(code::TYPE, span_of(query.body.span()), message));
                 }
-                for (text, ty) in impossible_casts(&plan) {
-                    let span = find_text(&query, &text).or(span_of(query.body.span()));
-                    self.errors.push(impossible_cast(&text, &ty, span));
-                }
+                self.errors.extend(wrong_casts(&plan, &query, span_of(query.body.span())));
                 self.errors.extend(unordered_aggregates(&plan, &query));
                 self.errors.extend(join::refused(&plan, &query));
                 (self.errors.len() == known).then_some(plan)
@@ -722,15 +719,7 @@ fn unordered(expr: &DfExpr, tumble: &TumbleNode, query: &Query) -> Option<Diagno
     if !matches!(name, "min" | "max") || is_register_type(&ty) {
         return None;
     }
-    let mut column = None;
-    let walked = argument.apply(|part| {
-        if let (DfExpr::Column(read), None) = (part, column) {
-            column = read.spans.first().map(place);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    debug_assert!(walked.is_ok(), "the walk itself does not fail");
-    let span = find_call(query, name, column).or(span_of(query.body.span()));
+    let span = find_call(query, name, column_place(argument)).or(span_of(query.body.span()));
     Some(Diagnostic::unsupported(span, format!("{name} of {ty}")))
 }
 

@@ -18,8 +18,8 @@ use schema::Schema;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
-    WildcardAdditionalOptions,
+    SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, Visit,
+    Visitor, WildcardAdditionalOptions,
 };
 
 use crate::catalog::Catalog;
@@ -897,6 +897,19 @@ pub(crate) fn function_name(function: &Function) -> String {
     }
 }
 
+/// What is wrong with a pattern of LIKE whose last character is to escape the next one. `escape`: a backslash if there is none.
+pub(crate) fn open_escape(pattern: &str, escape: Option<char>, span: Option<Span>) -> Option<Diagnostic> {
+    let escape = escape.unwrap_or('\\');
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if letter == escape && letters.next().is_none() {
+            let error = Diagnostic::error(code::TYPES, span, "LIKE pattern must not end with escape character");
+            return Some(error.with_hint(format!("write it twice to look for it: {escape}{escape}")));
+        }
+    }
+    None
+}
+
 /// Whether a call has a clause that means something for the rows of a group only.
 fn has_aggregate_clause(function: &Function) -> bool {
     let in_list = match &function.args {
@@ -1015,6 +1028,9 @@ impl ExprCheck<'_, '_> {
             Expr::Function(function) => self.function(function),
             Expr::Cast { data_type, .. } => self.named_type(data_type, span),
             Expr::TypedString(text) => self.named_type(&text.data_type, span),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                self.pattern(pattern, escape_char.as_ref());
+            }
             Expr::Substring { substring_from: None, substring_for: None, shorthand, .. } => {
                 let name = if *shorthand { "substr" } else { "substring" };
                 let hint = "write substr(text, position) or substr(text, position, length)";
@@ -1058,6 +1074,15 @@ impl ExprCheck<'_, '_> {
         if let Err(message) = scalar_type(ty) {
             self.check.found.push(Diagnostic::error(code::TYPE, span, message));
         }
+    }
+
+    fn pattern(&mut self, pattern: &Expr, escape: Option<&ValueWithSpan>) {
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) = pattern else { return };
+        let escape = escape.and_then(|escape| match &escape.value {
+            Value::SingleQuotedString(escape) => escape.chars().next(),
+            _ => None,
+        });
+        self.check.found.extend(open_escape(text, escape, span_of(*span)));
     }
 
     fn function(&mut self, function: &Function) {

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion_common::TableReference;
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result, TableReference, internal_err};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use schema::{EVENT_TIME, Field, ScalarType, Schema, find_name};
@@ -25,6 +25,7 @@ use crate::rules;
 use crate::spelling;
 use crate::translate::translate;
 use crate::types::scalar_type;
+use crate::typing::wrong_casts;
 
 /// Defines the table; what is wrong with it is added to `errors`, what is old or in vain to `warnings`.
 pub(crate) fn define(
@@ -365,13 +366,18 @@ impl Define<'_> {
         if self.errors.len() > known {
             return None;
         }
-        match bind_expr(&self.name, schema, sql, ty) {
-            Ok(expr) => Some(expr),
-            Err(error) => {
-                self.errors.extend(translate(error, sql, span_of(sql.span())));
-                None
-            }
+        let whole = span_of(sql.span());
+        let mut casts = Vec::new();
+        let expr = bind_expr(&self.name, schema, sql, ty).and_then(|plan| {
+            casts = wrong_casts(&plan, sql, whole);
+            simplified(plan)
+        });
+        match expr {
+            Ok(expr) if casts.is_empty() => return Some(expr),
+            Err(error) if casts.is_empty() => self.errors.extend(translate(error, sql, whole)),
+            _ => self.errors.extend(casts),
         }
+        None
     }
 
     fn event_time(&mut self, table: &mut Table) {
@@ -499,8 +505,8 @@ fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
     }
 }
 
-/// Binds, coerces and simplifies an expression over the columns of one table.
-fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> datafusion_common::Result<DfExpr> {
+/// Binds and coerces an expression over the columns of one table: the only one of a projection.
+fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> Result<LogicalPlan> {
     let catalog = Catalog::default();
     let config = ConfigOptions::default();
     let context = Context { catalog: &catalog, options: &config };
@@ -517,12 +523,15 @@ fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) 
     let plan = LogicalPlanBuilder::scan(TableReference::bare(table), Arc::new(source), None)?
         .project([expr.alias("value")])?
         .build()?;
-    let plan = rules::analyze_only(plan)?;
+    rules::analyze_only(plan)
+}
+
+fn simplified(plan: LogicalPlan) -> Result<DfExpr> {
     match rules::simplify_only(plan)? {
         LogicalPlan::Projection(projection) => match projection.expr.into_iter().next() {
             Some(expr) => Ok(expr.unalias()),
-            None => datafusion_common::internal_err!("the projection lost its column"),
+            None => internal_err!("the projection lost its column"),
         },
-        _ => datafusion_common::internal_err!("the projection was rewritten"),
+        _ => internal_err!("the projection was rewritten"),
     }
 }

@@ -34,7 +34,6 @@ fn fails(expr: &Expr, schema: &DFSchema) -> bool {
         And, Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq, Or, RegexIMatch, RegexMatch,
         RegexNotIMatch, RegexNotMatch, StringConcat,
     };
-    let is_constant = |pattern: &Expr| matches!(pattern, Expr::Literal(..));
     match expr {
         Expr::Alias(_)
         | Expr::Column(_)
@@ -62,6 +61,10 @@ fn fails(expr: &Expr, schema: &DFSchema) -> bool {
         Expr::ScalarFunction(call) => call.func.name() != "get_field",
         _ => true,
     }
+}
+
+fn is_constant(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(..))
 }
 
 /// Whether every value has one of the type that it is cast to.
@@ -97,9 +100,7 @@ fn hide_below(expr: Expr, schema: &DFSchema) -> Result<(Expr, bool)> {
 fn guard(expr: &Expr, schema: &DFSchema) -> Result<Option<(usize, DataType)>> {
     Ok(match expr {
         // A constant on the left decides by itself, so there is nothing to keep.
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, .. })
-            if !matches!(**left, Expr::Literal(..)) =>
-        {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And | Operator::Or, .. }) if !is_constant(left) => {
             Some((1, DataType::Boolean))
         }
         Expr::Case(case) => Some((1 + usize::from(case.expr.is_some()), expr.get_type(schema)?)),

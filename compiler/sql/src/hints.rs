@@ -16,6 +16,10 @@ const JOIN: &str = "group both sides by tumble(...), then join them: ON a.key = 
 const FIRST_ROWS: &str = "a stream has no first rows; bound the source instead";
 const ROWS_OF_OTHERS: &str = "write a condition on the row itself, or join time windows: other rows are not looked at";
 
+/// For a cast between types that are not converted.
+pub(crate) const NO_CAST: &str =
+    "convert it by way of a type that both have, such as TEXT: CAST(CAST(a AS TEXT) AS ...)";
+
 /// `X is not supported yet`: how X begins, and what to write instead. The first that fits counts.
 const INSTEAD: &[(&str, &str)] = &[
     // Statements

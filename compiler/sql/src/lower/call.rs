@@ -8,6 +8,7 @@ use kernels::{Kernel, Param};
 use schema::ScalarType;
 
 use crate::diagnostic::{Diagnostic, Span, code};
+use crate::hints;
 
 /// What is wrong with a kernel call of the statement that stands at `span`.
 pub(super) fn fault(call: &Expr, span: Option<Span>) -> Option<Diagnostic> {
@@ -15,7 +16,7 @@ pub(super) fn fault(call: &Expr, span: Option<Span>) -> Option<Diagnostic> {
     let params: Vec<Param> = args.iter().map(param).collect();
     let message = Kernel::named(name, &params, &call.ty).err()?;
     let hint = match name.as_str() {
-        "cast" | "try_cast" => "convert it by way of a type that both have, such as TEXT: CAST(CAST(a AS TEXT) AS ...)",
+        "cast" | "try_cast" => hints::NO_CAST,
         _ => "convert the arguments with CAST",
     };
     Some(Diagnostic::error(code::TYPES, span, message).with_hint(hint))

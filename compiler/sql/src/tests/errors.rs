@@ -26,6 +26,9 @@ fn wrong_scripts_are_told_so() {
 fn all_statements_are_checked_at_once() {
     let errors = compile("SELEC 1; CREATE TABLE; SELECT (").unwrap_err();
     assert_eq!(errors.len(), 3, "{}", messages(&errors));
+    // Behind an open quote nothing can be told from its text.
+    let errors = compile("SELEC 1; SELECT 'open; CREATE TABLE").unwrap_err();
+    assert_eq!((errors.len(), errors[0].code), (1, "E0100"), "{}", messages(&errors));
     let errors =
         compile(&with_tables("SELECT nope FROM bids; SELECT price FROM nope; SELECT nope(1) FROM bids")).unwrap_err();
     let codes: Vec<&str> = errors.iter().map(|error| error.code).collect();
@@ -41,6 +44,50 @@ fn places_are_exact() {
     // Columns count characters, not bytes.
     let errors = parse("SELECT 'ähm' FROM t WHERE )").unwrap_err();
     assert_eq!(errors[0].span.unwrap().start, crate::Position { line: 1, column: 27 });
+}
+
+#[test]
+fn the_fault_is_where_it_stands() {
+    for (sql, place, message) in [
+        (
+            "SELECT price FROM bids WHERE CAST(day AS DATE) IS NULL OR CAST(tags AS DATE) > day",
+            "tags",
+            "cannot cast type TEXT[] to DATE",
+        ),
+        (
+            "SELECT price, TRY_CAST(place AS BIGINT) FROM bids",
+            "place",
+            "cannot cast type STRUCT<city TEXT, zip INT> to BIGINT",
+        ),
+        (
+            "CREATE TABLE t (a TEXT[], b DATE GENERATED ALWAYS AS (CAST(a AS DATE))) WITH (connector = 'file', path = '/x')",
+            "a AS DATE",
+            "cannot cast type TEXT[] to DATE",
+        ),
+        (
+            "CREATE TABLE t (a INT, b DATE GENERATED ALWAYS AS ('soon')) WITH (connector = 'file', path = '/x')",
+            "'soon'",
+            "invalid input syntax for type DATE: \"soon\"",
+        ),
+        ("SELECT channel LIKE 'x%' ESCAPE '%' FROM bids", "'x%'", "LIKE pattern must not end with escape character"),
+        (
+            "SELECT channel NOT ILIKE '50!!!' ESCAPE '!' FROM bids",
+            "'50!!!'",
+            "LIKE pattern must not end with escape character",
+        ),
+        ("SELECT price FROM bids WHERE channel LIKE 'x\\'", "'x\\'", "LIKE pattern must not end with escape character"),
+        // A constant that is computed has no place but that of its statement.
+        (
+            "SELECT channel LIKE 'x' || '!' ESCAPE '!' FROM bids",
+            "SELECT",
+            "LIKE pattern must not end with escape character",
+        ),
+    ] {
+        let errors = compile(&with_tables(sql)).unwrap_err();
+        assert_eq!((errors.len(), errors[0].message.as_str()), (1, message), "{sql}\n{}", messages(&errors));
+        let column = sql.find(place).unwrap() as u64 + 1;
+        assert_eq!(errors[0].span.unwrap().start.column, column, "{sql}\n{}", messages(&errors));
+    }
 }
 
 #[test]
