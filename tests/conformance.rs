@@ -59,6 +59,22 @@ mod expressions_filter_to_some;
 mod expressions_project;
 #[rustfmt::skip]
 #[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/bids_by_auction.rs"]
+mod joins_bids_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/join_by_auction.rs"]
+mod joins_join_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/project.rs"]
+mod joins_project;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/tumble_by_auction.rs"]
+mod joins_tumble_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
 #[path = "../codegen-templates/generated/kernels/bids.rs"]
 mod kernels_bids;
 #[rustfmt::skip]
@@ -148,10 +164,59 @@ fn lines() -> Vec<Line> {
             ],
             bids(),
         ),
+        (
+            vec![
+                joins_bids_by_auction_link(),
+                joins_tumble_by_auction_link(),
+                Link::new("joins/project", joins_project::new, Forward),
+            ],
+            bids(),
+        ),
+        (
+            vec![
+                joins_bids_by_auction_link(),
+                joins_tumble_by_auction_link(),
+                Link::new("joins/join_by_auction", joins_join_by_auction::new, Hash(vec![0]))
+                    .port(&[0, 1, 2, 3])
+                    .port(&[0, 1, 3])
+                    .table(side("left", &["bids", "total"]))
+                    .table(side("right", &["rival_bids"])),
+            ],
+            bids(),
+        ),
         (vec![Link::new("expressions/project", expressions_project::new, Forward)], things()),
         (vec![Link::new("expressions/filter_to_some", expressions_filter_to_some::new, Forward)], things()),
         (vec![Link::new("kernels/bids", kernels_bids::new, Forward)], bids()),
     ]
+}
+
+fn joins_bids_by_auction_link() -> Link {
+    Link::new("joins/bids_by_auction", joins_bids_by_auction::new, Forward)
+}
+
+fn joins_tumble_by_auction_link() -> Link {
+    let columns = vec![
+        field("auction", ScalarType::Int64, false),
+        window_start(),
+        field("bids", ScalarType::Int64, false),
+        field("total", ScalarType::Int64, true),
+    ];
+    Link::new("joins/tumble_by_auction", joins_tumble_by_auction::new, Hash(vec![0])).table(groups(1, columns))
+}
+
+/// The table of a join's side: the key, the window, and other columns.
+fn side(name: &str, others: &[&str]) -> TableSpec {
+    let key_and_window = [field("auction", ScalarType::Int64, false), field("window", ScalarType::window(), false)];
+    let others = others.iter().map(|name| field(name, ScalarType::Int64, true));
+    TableSpec {
+        name: name.into(),
+        kind: TableKind::List,
+        version: 1,
+        keys: 1,
+        columns: Schema::new(key_and_window.into_iter().chain(others).collect()),
+        lifetime: None,
+        operator: Operator::default(),
+    }
 }
 
 fn field(name: &str, ty: ScalarType, nullable: bool) -> Field {
