@@ -25,6 +25,7 @@ pub mod verify;
 pub use expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 pub use graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
 pub use plan::{
-    Aggregate, AggregateFn, Column, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField, Tumble,
+    Aggregate, AggregateFn, ChangelogMode, Column, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef,
+    SourceField, Tumble, Updating,
 };
-pub use schema::{Field, ScalarType, Schema, TimeUnit};
+pub use schema::{Changelog, Field, ScalarType, Schema, TimeUnit};

@@ -1,9 +1,9 @@
 //! The plan: what is to be computed, as a DAG of operators, before it is decided where.
 
-use schema::{Field, ScalarType, Schema};
+use schema::{Changelog, Field, ScalarType, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::expr::Expr;
+use crate::expr::{Expr, ExprKind};
 
 /// Index of a node in its [`Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -24,9 +24,25 @@ pub struct Node {
     pub schema: Schema,
     /// Column of the output that holds the event time, a timestamp. `None` once nothing downstream needs it.
     pub event_time: Option<usize>,
+    /// What a row that flows out means.
+    pub mode: ChangelogMode,
     /// The clause of the query that it comes from, in canonical spelling, so that it does not change with
     /// the query's layout: `WHERE price > 100`.
     pub note: String,
+}
+
+/// What rows mean for those who read them.
+///
+/// A mode that takes rows by their key, as an upsert does, would be a third.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangelogMode {
+    /// Each row is one more; none is ever taken back.
+    #[default]
+    Append,
+    /// Column 0 is [`Changelog::retract_field`]: rows for which it is true take back an earlier one that is equal in all
+    /// other columns.
+    Retract,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +64,8 @@ pub enum Op {
     Union,
     /// Writes to a table. Nothing flows out.
     Sink(SinkDef),
+    /// One row for each group, replaced when it changes. Output = [`Changelog::retract_field`] ++ keys ++ aggregates.
+    Updating(Updating),
 }
 
 /// A named native expression.
@@ -98,6 +116,8 @@ pub struct SinkDef {
     pub options: serde_json::Value,
     /// Most tasks that may write at once; a `stdout` has one.
     pub max_parallelism: Option<usize>,
+    /// Set when what is written is a changelog.
+    pub changelog: Option<Changelog>,
 }
 
 /// Grouped aggregation over windows of fixed width, aligned to the Unix epoch.
@@ -112,6 +132,19 @@ pub struct Tumble {
     pub aggregates: Vec<Aggregate>,
     /// Name of the output column that holds the window (`STRUCT<start, end>`).
     pub window: String,
+}
+
+/// Grouped aggregation over all rows that come, without a window: whenever the row of a group changes, the one that was emitted
+/// last is taken back and the new one emitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Updating {
+    /// Group keys; null is a value like others.
+    pub keys: Vec<Column>,
+    /// None is distinct.
+    pub aggregates: Vec<Aggregate>,
+    /// Nanoseconds, more than 0, by the worker's clock: a group without a new row for so long is forgotten. Data: it does
+    /// not decide what is generated.
+    pub ttl: i64,
 }
 
 /// One aggregate function call.
@@ -169,9 +202,13 @@ impl Aggregate {
     }
 }
 
+fn fields_of(keys: &[Column]) -> Vec<Field> {
+    keys.iter().map(|key| Field::new(&key.name, key.expr.ty.clone(), key.expr.nullable)).collect()
+}
+
 impl Tumble {
     pub fn key_fields(&self) -> Vec<Field> {
-        self.keys.iter().map(|key| Field::new(&key.name, key.expr.ty.clone(), key.expr.nullable)).collect()
+        fields_of(&self.keys)
     }
 
     /// Keys ++ window ++ aggregates.
@@ -214,6 +251,23 @@ impl Tumble {
     }
 }
 
+impl Updating {
+    /// [`Changelog::retract_field`] ++ keys ++ aggregates.
+    pub fn output_schema(&self) -> Schema {
+        let mut fields = vec![Changelog::retract_field()];
+        fields.extend(fields_of(&self.keys));
+        fields.extend(self.aggregates.iter().map(|agg| Field::new(&agg.name, agg.ty.clone(), agg.nullable())));
+        Schema::new(fields)
+    }
+
+    /// Keys ++ states: what a checkpoint keeps of a group, but for what it keeps of every keyed table.
+    pub fn state_schema(&self) -> Schema {
+        let mut fields = fields_of(&self.keys);
+        fields.extend(self.aggregates.iter().flat_map(Aggregate::state_fields));
+        Schema::new(fields)
+    }
+}
+
 impl Plan {
     pub fn push(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
@@ -222,6 +276,29 @@ impl Plan {
 
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+
+    /// What a sink behind the node has to know of its rows, if they are a changelog.
+    pub fn changelog(&self, id: NodeId) -> Option<Changelog> {
+        (self.node(id).mode == ChangelogMode::Retract).then(|| Changelog { key: self.changelog_key(id) })
+    }
+
+    /// The columns of a changelog in which a row that is taken back and the one in its place are equal, if they are known:
+    /// the group keys, as far as the rows still have all of them.
+    fn changelog_key(&self, id: NodeId) -> Option<Vec<usize>> {
+        let node = self.node(id);
+        let input = node.inputs.first();
+        match &node.op {
+            Op::Updating(updating) => Some((1..=updating.keys.len()).collect()),
+            Op::Watermark { .. } | Op::Filter { .. } | Op::Compute { .. } => self.changelog_key(*input?),
+            Op::Project { columns } => {
+                let place = |key: usize| columns.iter().position(|column| column.expr.kind == ExprKind::Column(key));
+                self.changelog_key(*input?)?.into_iter().map(place).collect()
+            }
+            // Rows of one input do not tell themselves from those of another.
+            Op::Union => None,
+            Op::Source(_) | Op::Tumble(_) | Op::Sink(_) => None,
+        }
     }
 
     /// By node: how many inputs of other nodes name it.
