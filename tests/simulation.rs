@@ -396,6 +396,7 @@ fn plan(world: u64, parallelism: usize) -> JobPlan {
         input_schema: input.clone(),
         output_schema: output.clone(),
         tables: vec![],
+        updating_ttl_micros: None,
     };
     let mut from = stage(0, "numbers", &rows, &rows);
     from.source = Some(SourcePlan {
@@ -407,7 +408,8 @@ fn plan(world: u64, parallelism: usize) -> JobPlan {
         idle_micros: None,
     });
     let mut to = stage(1, "windows", &rows, &sums);
-    to.sink = Some(SinkPlan { table: "kept".into(), connector: "kept".into(), options: json!({ "world": world }) });
+    let options = json!({ "world": world });
+    to.sink = Some(SinkPlan { table: "kept".into(), connector: "kept".into(), options, changelog: None });
     to.tables = vec![table];
     let edges = vec![EdgePlan { from: 0, to: 1, exchange: ExchangePlan::Hash(vec![0]) }];
     JobPlan { code: CODE.into(), stages: vec![from, to], edges }

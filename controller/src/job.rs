@@ -47,6 +47,8 @@ pub struct Tuning {
     pub source_linger: Duration,
     /// Batches in each queue between two tasks.
     pub queue_batches: u32,
+    /// Longest that an operator whose results are updated gathers changes.
+    pub update_flush: Duration,
 }
 
 /// How to stop.
@@ -169,6 +171,7 @@ pub(crate) mod tests {
             input_schema: Default::default(),
             output_schema: Default::default(),
             tables: Vec::new(),
+            updating_ttl_micros: None,
         };
         JobPlan { code: "c0de".into(), stages: vec![stage], edges: vec![] }
     }
@@ -181,7 +184,12 @@ pub(crate) mod tests {
             code: "c0de".into(),
             binary: Digest::of("#!/bin/sh"),
             plan: serde_json::to_string(&plan()).unwrap(),
-            tuning: Tuning { source_batch_rows: 512, source_linger: Duration::from_millis(100), queue_batches: 16 },
+            tuning: Tuning {
+                source_batch_rows: 512,
+                source_linger: Duration::from_millis(100),
+                queue_batches: 16,
+                update_flush: Duration::from_secs(2),
+            },
             checkpoints: Checkpointing {
                 url: "/nowhere".into(),
                 interval: Duration::from_secs(10),

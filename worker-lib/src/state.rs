@@ -26,6 +26,13 @@ impl TableRows {
         }
     }
 
+    /// Adds rows that stay until others take their place.
+    pub fn keep(&mut self, batch: Batch) {
+        if batch.rows > 0 {
+            self.batches.push(batch);
+        }
+    }
+
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|batch| batch.rows).sum()
     }

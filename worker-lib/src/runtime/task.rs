@@ -13,6 +13,9 @@
 //! The order of events is the same for both kinds of input: rows, what the stage emits for them, then the watermark
 //! if it moved, what the stage emits for that, then the watermark itself on to the outputs.
 //!
+//! A stage that has asked to be called at a time ([`StageContext::wake_at`]) is called between two batches, or while the task
+//! waits for input. The clock is [`Clock`]; stages see no other.
+//!
 //! **Checkpoints** (`docs/checkpoints.md`). A source's task takes the order to end an epoch between two batches; any other
 //! is told by the barriers that come through its queues, and takes nothing more from an input whose barrier has come
 //! until all have. Then, in one go: what the stage holds back only to save messages leaves, the changed rows of its
@@ -23,7 +26,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::poll;
 use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
@@ -106,6 +109,9 @@ pub(super) struct Task {
     published: u64,
     /// Writes the last snapshot and reports it.
     upload: Option<JoinHandle<()>>,
+    clock: Clock,
+    /// When the stage is to be called.
+    wake: Option<Instant>,
     /// When the task last gave its thread back.
     turn: Instant,
 }
@@ -116,11 +122,18 @@ impl Task {
         outputs: Outputs,
         counters: Arc<TaskCounters>,
         checkpoints: Checkpoints,
+        timing: Timing,
         controls: &Controls,
     ) -> Self {
+        let Timing { flush_interval, ttl } = timing;
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         Task {
             stage,
-            context: StageContext::default(),
+            context: StageContext {
+                flush_interval: nanos(flush_interval),
+                ttl: ttl.map_or(i64::MAX, nanos),
+                ..StageContext::default()
+            },
             outputs,
             counters,
             checkpoints,
@@ -131,6 +144,8 @@ impl Task {
             prepared: Vec::new(),
             published: 0,
             upload: None,
+            clock: Clock::start(),
+            wake: None,
             turn: Instant::now(),
         }
     }
@@ -223,6 +238,7 @@ impl Task {
                             }
                             event = next => Some(event?),
                             () = until(partitions.next_check()) => None,
+                            () = until(self.wake) => None,
                         }
                     }
                 }
@@ -255,6 +271,7 @@ impl Task {
             if silence.idle {
                 self.outputs.announce(Message::Idle).await?;
             }
+            self.timer(now).await?;
             self.end_turn(now).await?;
         }
     }
@@ -295,6 +312,10 @@ impl Task {
                         received = poll_fn(|cx| inputs.poll(cx)) => received,
                         Ok(()) = self.control.changed(), if self.outputs.sink.is_some() => {
                             self.control.mark_changed();
+                            continue;
+                        }
+                        () = until(self.wake) => {
+                            self.timer(Instant::now()).await?;
                             continue;
                         }
                     }
@@ -338,6 +359,7 @@ impl Task {
                 }
                 inputs.release();
             }
+            self.timer(now).await?;
             self.end_turn(now).await?;
         }
     }
@@ -346,6 +368,7 @@ impl Task {
     async fn barrier(&mut self, barrier: Barrier, source: Option<SourceState>, align: Duration) -> Result<(), Halt> {
         let begun = Instant::now();
         self.epoch = barrier.epoch;
+        self.read_clock(begun);
         let tables = match &mut self.stage {
             Some(stage) => {
                 stage.on_barrier(&mut self.context)?;
@@ -468,6 +491,7 @@ impl Task {
             return Ok(None);
         }
         self.counters.batch_in(&batch);
+        self.read_clock(now);
         match &mut self.stage {
             Some(stage) => stage.on_batch(batch, &mut self.context)?,
             None => self.context.emit(batch),
@@ -485,6 +509,7 @@ impl Task {
         }
         self.counters.reached(watermark);
         let now = Instant::now();
+        self.read_clock(now);
         if let Some(stage) = &mut self.stage {
             stage.on_watermark(watermark, &mut self.context)?;
             self.emit(now).await?;
@@ -492,10 +517,32 @@ impl Task {
         self.outputs.watermark(watermark, now).await
     }
 
+    /// Tells the stage what time it is. Moments come here nearly in order.
+    fn read_clock(&mut self, at: Instant) {
+        self.context.now = self.context.now.max(self.clock.nanos(at));
+    }
+
+    /// Calls the stage if it has asked for it, and the time has come.
+    async fn timer(&mut self, now: Instant) -> Result<(), Halt> {
+        if self.wake.is_none_or(|wake| wake > now) {
+            return Ok(());
+        }
+        self.wake = None;
+        self.read_clock(now);
+        if let Some(stage) = &mut self.stage {
+            stage.on_timer(&mut self.context)?;
+            self.emit(now).await?;
+        }
+        Ok(())
+    }
+
     /// Sends on what a callback has left in the context.
     async fn emit(&mut self, now: Instant) -> Result<Option<i64>, Halt> {
         if self.context.late_rows > 0 {
             self.counters.late(std::mem::take(&mut self.context.late_rows));
+        }
+        if let Some(wake) = self.context.wake.take().and_then(|time| self.clock.instant(time)) {
+            self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
         }
         for batch in self.context.emitted.drain(..) {
             self.outputs.rows(batch, now).await?;
@@ -512,6 +559,41 @@ impl Task {
             self.turn = Instant::now();
         }
         Ok(())
+    }
+}
+
+/// How time concerns stages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// See [`StageContext::flush_interval`].
+    pub(super) flush_interval: Duration,
+    /// See [`StageContext::ttl`]; `None`: for ever.
+    pub(super) ttl: Option<Duration>,
+}
+
+/// The time of day, as it was when the task began, and what has passed since: it never goes back.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    /// Nanoseconds since the epoch.
+    began: i64,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Clock { started: Instant::now(), began: i64::try_from(began.as_nanos()).unwrap_or(i64::MAX) }
+    }
+
+    fn nanos(&self, at: Instant) -> i64 {
+        let passed = at.saturating_duration_since(self.started);
+        self.began.saturating_add(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// `None`: later than time goes.
+    fn instant(&self, nanos: i64) -> Option<Instant> {
+        let passed = u64::try_from(nanos.saturating_sub(self.began)).unwrap_or(0);
+        self.started.checked_add(Duration::from_nanos(passed))
     }
 }
 

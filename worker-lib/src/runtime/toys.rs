@@ -11,15 +11,19 @@ use std::time::Duration;
 use arrow::array::{AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
 use futures::future::BoxFuture;
+use protocol::checkpoint::{TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use schema::{Field, ScalarType, Schema};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::batch::Batch;
+use crate::column;
 use crate::connector::{ConnectorDef, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceEvent};
 use crate::error::TaskError;
 use crate::stage::{Pipeline, Stage, StageContext, StageDef};
+use crate::state::TableRows;
+use crate::updating::{Accumulators, Updating};
 
 pub(crate) const CODE: &str = "toys";
 
@@ -53,6 +57,7 @@ pub(crate) fn stage(id: usize, parallelism: usize, generated: bool) -> StagePlan
         input_schema: schema.clone(),
         output_schema: schema,
         tables: Vec::new(),
+        updating_ttl_micros: None,
     }
 }
 
@@ -68,7 +73,7 @@ pub(crate) fn source(options: Value, watermark: bool) -> SourcePlan {
 }
 
 pub(crate) fn sink(name: &str) -> SinkPlan {
-    SinkPlan { table: "kept".into(), connector: "toy".into(), options: json!({ "name": name }) }
+    SinkPlan { table: "kept".into(), connector: "toy".into(), options: json!({ "name": name }), changelog: None }
 }
 
 pub(crate) fn plan(stages: Vec<StagePlan>, edges: &[(usize, usize, ExchangePlan)]) -> JobPlan {
@@ -290,6 +295,107 @@ impl Stage for Watermarks {
         cx.emit(pairs([(watermark, self.rows)]));
         Ok(())
     }
+}
+
+/// Gathers rows for a flush interval: a row `(rows gathered, calls of the timer)` for each.
+#[derive(Default)]
+pub(crate) struct Timed {
+    rows: i64,
+    calls: i64,
+}
+
+impl Stage for Timed {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        if self.rows == 0 {
+            cx.wake_at(cx.now + cx.flush_interval);
+        }
+        self.rows += batch.rows as i64;
+        Ok(())
+    }
+
+    fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.calls += 1;
+        cx.emit(pairs([(std::mem::take(&mut self.rows), self.calls)]));
+        Ok(())
+    }
+}
+
+/// Counts rows by key, and says so at each change: `(key, count)`, after `(key, -count)` for what it said before.
+pub(crate) struct Totals {
+    updating: Updating,
+    counts: Accumulators<i64>,
+}
+
+impl Totals {
+    pub(crate) fn new() -> Self {
+        Totals { updating: Updating::new(&[ScalarType::Int64]), counts: Accumulators::new() }
+    }
+
+    fn flush(&mut self, cx: &mut StageContext) {
+        while let Some(changed) = self.updating.next_changed() {
+            let before = column::from_i64(self.counts.before(&changed).to_vec(), None);
+            let after = column::from_i64(self.counts.after(&changed), None);
+            let batch = self.updating.changes(&changed, &[before], &[after]);
+            let sign = |row| if batch.bool(0).value(row) { -1 } else { 1 };
+            cx.emit(pairs((0..batch.rows).map(|row| (batch.i64(1).value(row), sign(row) * batch.i64(2).value(row)))));
+        }
+        self.counts.flushed(self.updating.flushed(cx));
+    }
+}
+
+impl Stage for Totals {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.updating.assign(&batch, cx)?;
+        let counts = self.counts.begin(&self.updating);
+        self.updating.pairs().for_each(|(_, group)| counts[group] += 1);
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
+        if watermark == i64::MAX {
+            self.flush(cx);
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx);
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut table = TableRows::default();
+        for saved in self.updating.unsaved() {
+            let counts = column::from_i64(self.counts.saved(&saved), None);
+            table.keep(saved.batch(vec![counts]));
+        }
+        Ok(vec![table])
+    }
+
+    fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+        self.updating.restore(batch)?;
+        let saved = batch.i64(1);
+        let counts = self.counts.restore(&self.updating);
+        self.updating.pairs().for_each(|(row, group)| counts[group] = saved.value(row));
+        Ok(())
+    }
+}
+
+/// The table of [`Totals`].
+pub(crate) fn totals_table() -> TableSpec {
+    let field = |name: &str, ty| Field::new(name, ty, false);
+    let columns = Schema::new(vec![
+        Field::new("key", ScalarType::Int64, true),
+        field("count", ScalarType::Int64),
+        field("_updated", ScalarType::TIMESTAMP_NS),
+        field("_deleted", ScalarType::Bool),
+    ]);
+    TableSpec { name: "groups".into(), kind: TableKind::Keyed, version: 1, keys: 1, columns }
 }
 
 /// Panics at its first row.
