@@ -499,6 +499,11 @@ fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
     }
 }
 
+/// Binds, coerces and simplifies an expression that reads no column.
+pub(crate) fn bind_constant(sql: &Expr) -> datafusion_common::Result<DfExpr> {
+    bind_expr("constant", &Schema::default(), sql, None)
+}
+
 /// Binds, coerces and simplifies an expression over the columns of one table.
 fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> datafusion_common::Result<DfExpr> {
     let catalog = Catalog::default();

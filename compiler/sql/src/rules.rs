@@ -15,6 +15,7 @@
 use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::tree_node::TreeNode;
 use datafusion_common::{DFSchema, Result};
 use datafusion_expr::simplify::SimplifyContext;
 use datafusion_expr::{Expr, LogicalPlan};
@@ -61,10 +62,20 @@ pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
         vec![Arc::new(OptimizeUnions::new()), Arc::new(SimplifyExpressions::new())];
     if substitution::is_bounded(&plan) {
-        rules.push(Arc::new(PushDownFilter::new()));
+        if !has_changing_keys(&plan)? {
+            rules.push(Arc::new(PushDownFilter::new()));
+        }
         rules.push(Arc::new(OptimizeProjections::new()));
     }
     run(rules, keep_large(plan)?)
+}
+
+/// Whether a group key, in whose place its expression goes below the groups, would not be the same value there.
+fn has_changing_keys(plan: &LogicalPlan) -> Result<bool> {
+    plan.exists(|plan| match plan {
+        LogicalPlan::Aggregate(aggregate) => Ok(aggregate.group_expr.iter().any(Expr::is_volatile)),
+        _ => Ok(false),
+    })
 }
 
 fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {

@@ -27,6 +27,15 @@ pub(super) fn group_by(node: &TumbleNode) -> String {
     clip(format!("SELECT {} GROUP BY {}", list(&node.aggregates), groups.join(", ")))
 }
 
+/// Of an aggregate without a window.
+pub(super) fn group_by_keys(keys: &[Expr], aggregates: &[Expr]) -> String {
+    match (keys, aggregates) {
+        ([], aggregates) => clip(format!("SELECT {}", list(aggregates))),
+        (keys, []) => clip(format!("GROUP BY {}", list(keys))),
+        (keys, aggregates) => clip(format!("SELECT {} GROUP BY {}", list(aggregates), list(keys))),
+    }
+}
+
 pub(super) fn generated(table: &Table) -> String {
     let columns = table.columns.iter().filter_map(|column| match &column.origin {
         Origin::Virtual(expr) => Some(format!("{} GENERATED ALWAYS AS ({})", column.field.name, sql(expr))),
