@@ -23,7 +23,7 @@ use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 19] = [
     "new",
     "main",
     "batch",
@@ -31,19 +31,22 @@ const RESERVED: [&str; 16] = [
     "cx",
     "watermark_",
     "closed",
+    "flush",
     "results",
     "pass_on",
     "on_barrier",
     "on_batch",
+    "on_timer",
     "on_watermark",
     "restore",
     "restored",
     "snapshot",
     "changed_states",
+    "state_columns",
 ];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 36] = [
+const IMPORTS: [(&str, &str); 38] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -70,6 +73,8 @@ const IMPORTS: [(&str, &str); 36] = [
     ("Rows", "worker_lib::select::Rows"),
     ("Selection", "worker_lib::select::Selection"),
     ("TableRows", "worker_lib::state::TableRows"),
+    ("Accumulators", "worker_lib::updating::Accumulators"),
+    ("Updating", "worker_lib::updating::Updating"),
     ("window", "worker_lib::window"),
     ("Changed", "worker_lib::window::Changed"),
     ("Closed", "worker_lib::window::Closed"),
@@ -97,6 +102,7 @@ pub(crate) fn generate(graph: &Graph, stage: &Stage) -> TokenStream {
             StageOpKind::Tumble { tumble, phase } => {
                 op::tumble::generate(&mut code, tumble, *phase, schema, &op.note);
             }
+            StageOpKind::Updating(updating) => op::updating::generate(&mut code, updating, schema, &op.note),
         }
         schema = &op.schema;
     }
@@ -118,7 +124,7 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
 /// Where the statements being generated will stand.
 enum Callback {
     Batch,
-    /// In a method that gets the results of the tumble that is the stage's first operator.
+    /// In a method that gets the results of the aggregate that is the stage's first operator.
     Results,
 }
 

@@ -109,3 +109,8 @@ fn kernels_see_only_the_rows_that_reach_them() {
 fn branches_and_unions() {
     golden("branches", &build::branches(), Sources::Compiled);
 }
+
+#[test]
+fn updating_aggregates() {
+    golden("updating", &build::updating(), Sources::Compiled);
+}

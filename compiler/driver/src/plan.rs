@@ -1,6 +1,8 @@
 //! The job's plan: what of the graph is data.
 
-use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, print};
+use compiler_ir::{
+    Edge, Exchange, Field, Graph, Phase, ScalarType, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating, print,
+};
 use protocol::checkpoint::{TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
@@ -25,20 +27,42 @@ fn stage_plan(stage: &Stage) -> StagePlan {
             table: sink.table.clone(),
             connector: sink.connector.clone(),
             options: sink.options.clone(),
+            changelog: sink.changelog.clone(),
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
         tables: stage.ops.iter().flat_map(tables).collect(),
+        updating_ttl_micros: stage.ops.iter().find_map(|op| match &op.kind {
+            // No group lives for less than the clock can tell.
+            StageOpKind::Updating(updating) => Some((updating.ttl.unsigned_abs() / 1_000).max(1)),
+            _ => None,
+        }),
     }
 }
 
 /// What an operator keeps, in the order in which its generated code numbers it.
 fn tables(op: &StageOp) -> Vec<TableSpec> {
-    let StageOpKind::Tumble { tumble, phase } = &op.kind else { return Vec::new() };
-    // Partial states leave at the barrier.
-    if *phase == Phase::Partial {
-        return Vec::new();
+    match &op.kind {
+        // Partial states leave at the barrier.
+        StageOpKind::Tumble { phase: Phase::Partial, .. } => Vec::new(),
+        StageOpKind::Tumble { tumble, .. } => tumble_tables(tumble),
+        StageOpKind::Updating(updating) => vec![updating_table(updating)],
+        StageOpKind::Watermark { .. }
+        | StageOpKind::Filter { .. }
+        | StageOpKind::Compute { .. }
+        | StageOpKind::Project { .. } => Vec::new(),
     }
+}
+
+fn updating_table(updating: &Updating) -> TableSpec {
+    let mut columns = updating.state_schema();
+    columns.fields.push(Field::new("_updated", ScalarType::TIMESTAMP_NS, false));
+    columns.fields.push(Field::new("_deleted", ScalarType::Bool, false));
+    let (name, keys) = ("groups".to_owned(), updating.keys.len());
+    TableSpec { name, kind: TableKind::Keyed, version: 1, keys, columns }
+}
+
+fn tumble_tables(tumble: &Tumble) -> Vec<TableSpec> {
     let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys: tumble.keys.len(), columns };
     let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
     for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
