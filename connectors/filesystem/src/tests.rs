@@ -370,7 +370,7 @@ async fn changes_of_rows_are_written_with_their_kind() {
     let (nothing, serial): (&[(&str, &str)], &[(&str, &str)]) =
         (&[], &[("partitioning.fields", "b"), ("filename.strategy", "serial")]);
     for (connector, path, more) in [("single_file", &file, nothing), ("filesystem", &parts, serial)] {
-        let pairs = [&[("path", path.as_str()), ("format", "debezium_json")], more].concat();
+        let pairs = [&[("path", path.as_str()), ("format", "debezium_json")][..], more].concat();
         let changelog = Changelog { key: Some(vec![1]) };
         let (mut sink, _) = sink_of(connector, &pairs, 1, Some(changelog)).unwrap();
         sink.write(rows.clone()).await.unwrap();
