@@ -19,5 +19,7 @@ mod query;
 mod recovery;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/state.rs"]
+mod state;
 #[path = "cli/stop.rs"]
 mod stop;

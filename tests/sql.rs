@@ -6,7 +6,7 @@
 //! `UPDATE_EXPECT=1` writes what is found into the directories instead of comparing.
 //!
 //! Binaries go to `target/.../sql-cases`, a content-addressed store: a case whose generated code has not changed starts
-//! no compiler the next time.
+//! no compiler the next time, until the bundle changes (`harness/world.rs`).
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

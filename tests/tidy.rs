@@ -4,6 +4,7 @@
 //!   of our own crates. What the crates of others depend on is not looked at.
 //! - Of the compiler only the service does IO.
 //! - Every source file begins with what it is for; nothing is left to be done in it.
+//! - Only tests put mutants in.
 //! - Every document is reachable from the README.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -223,6 +224,16 @@ fn nothing_is_left_to_be_done() {
             }
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_tests_put_mutants_in() {
+    // Written apart, so that it is not found here.
+    let switch = ["mutant::", "during"].concat();
+    let is_rooms = |path: &PathBuf| !path.starts_with(root().join("tests"));
+    let throws = |path: &PathBuf| fs::read_to_string(path).unwrap().contains(&switch);
+    let wrong: Vec<_> = files("rs").into_iter().filter(is_rooms).filter(throws).map(|path| shown(&path)).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

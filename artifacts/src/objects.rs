@@ -136,6 +136,15 @@ pub fn open_objects(url: &str) -> Result<Arc<dyn Objects>, ObjectError> {
     Ok(Arc::new(LocalObjects::open(&path)?))
 }
 
+/// Opens the store at a storage URL to look into it: nothing is made that is not there, and nothing removed.
+///
+/// # Errors
+/// A URL that cannot be used, or no directory there.
+pub fn open_objects_that_exist(url: &str) -> Result<Arc<dyn Objects>, ObjectError> {
+    let StorageUrl::Local(path) = StorageUrl::parse(url)?;
+    Ok(Arc::new(LocalObjects::open_that_exists(&path)?))
+}
+
 /// Whether it stays below the store's root, means one object, and cannot be one of our own temporary files.
 fn is_name(name: &str) -> bool {
     name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0']))
@@ -177,6 +186,16 @@ impl LocalObjects {
         let directory = Directory { root, url: StorageUrl::Local(path.to_owned()).to_string() };
         directory.clean(LEFTOVER_AGE);
         Ok(LocalObjects { directory })
+    }
+
+    /// Opens a directory as it is.
+    ///
+    /// # Errors
+    /// When it is not there, or is none.
+    pub fn open_that_exists(path: &Path) -> Result<LocalObjects, ObjectError> {
+        let root = std::path::absolute(path).map_err(ObjectError::io("open", path))?;
+        fs::read_dir(&root).map_err(ObjectError::io("open", path))?;
+        Ok(LocalObjects { directory: Directory { root, url: StorageUrl::Local(path.to_owned()).to_string() } })
     }
 
     fn blocking<T: Send + 'static>(
@@ -592,6 +611,22 @@ mod tests {
         assert!(error.to_string().contains("store/file/.tmp"), "{error}");
         let error = open_objects("s3://bucket/key").unwrap_err();
         assert!(error.hint().unwrap().contains("local directory"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn looking_makes_nothing() {
+        let (directory, objects) = local();
+        objects.put("job/log/1", "one".into()).await.unwrap();
+        let root = directory.path().join("store");
+        fs::remove_dir(root.join(TEMPORARY)).unwrap();
+        let seen = open_objects_that_exist(root.to_str().unwrap()).unwrap();
+        assert_eq!(names(&*seen, "").await, ["job/log/1"]);
+        assert_eq!(fs::read_dir(&root).unwrap().count(), 1);
+
+        let missing = directory.path().join("stoer");
+        let error = open_objects_that_exist(missing.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot open \"{}\": ", missing.display())), "{error}");
+        assert!(!missing.exists());
     }
 
     #[test]

@@ -39,7 +39,10 @@ impl StoreError {
         match self {
             StoreError::Url(error) => Some(error.hint().to_owned()),
             StoreError::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied => Some("set compiler.artifact-url to a writable directory".into()),
+                io::ErrorKind::PermissionDenied
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::ReadOnlyFilesystem => Some("set compiler.artifact-url to a writable directory".into()),
                 io::ErrorKind::StorageFull => {
                     Some("free some space, or set compiler.artifact-url to another disk".into())
                 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use compiler_driver::View;
+use controller::{Allowed, RestorePoint};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Write the libraries that pipelines are linked with, for machines without the source tree
     Bundle(Bundle),
+    /// Look into the checkpoints of a state directory
+    State(State),
 }
 
 #[derive(Debug, Args)]
@@ -61,13 +64,50 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = parallelism)]
     pub(crate) parallelism: usize,
 
-    /// Run although the state directory belongs to another query
-    #[arg(short, long)]
+    /// Begin anew, as another job, whatever the state directory has
+    #[arg(short, long, conflicts_with = "restore")]
     pub(crate) force: bool,
+
+    /// Write to a file, as JSON, how the job has ended and what each task has counted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// What to go on from: latest, the number of an epoch, or savepoint:NAME
+    #[arg(long, value_name = "CHECKPOINT", default_value_t)]
+    pub(crate) restore: RestorePoint,
+
+    /// Give the checkpoint that Ctrl-C stops with a name, under which it is kept
+    #[arg(long, value_name = "NAME", value_parser = savepoint)]
+    pub(crate) savepoint_on_stop: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) change: Change,
+
+    /// Go on with the state of another query without asking
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 
     /// Set a configuration key, as in pipeline.source-batch-size=1024
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+// What may be wrong when a changed query goes on with the state of the one before. (Documentation would become that of
+// the commands.)
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Change {
+    /// Let go of state that the query has no place for
+    #[arg(long)]
+    pub(crate) allow_lost_state: bool,
+
+    /// Let what is open have results of which one part is the query's before
+    #[arg(long)]
+    pub(crate) allow_mixed_results: bool,
+}
+
+impl Change {
+    pub(crate) fn allowed(self) -> Allowed {
+        Allowed { lost_state: self.allow_lost_state, mixed_results: self.allow_mixed_results }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -89,7 +129,7 @@ pub(crate) struct Explain {
     /// A file, `-` for stdin, or the text itself
     pub(crate) query: String,
 
-    /// Which representation: ast, logical, plan, stream or rust
+    /// Which representation: ast, bound, logical, plan, stream, rust or job
     #[arg(long, default_value_t = View::Stream)]
     pub(crate) view: View,
 
@@ -131,8 +171,125 @@ pub(crate) struct Bundle {
     pub(crate) directory: PathBuf,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct State {
+    #[command(subcommand)]
+    pub(crate) command: StateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateCommand {
+    /// List jobs with their checkpoints and savepoints
+    Ls(StateLs),
+    /// Show what a checkpoint is made of
+    Show(StateShow),
+    /// Compare two checkpoints, or a checkpoint with what a query keeps
+    Diff(StateDiff),
+    /// Write the live rows of a table
+    Export(StateExport),
+}
+
+impl StateCommand {
+    pub(crate) fn place(&self) -> &StatePlace {
+        match self {
+            StateCommand::Ls(ls) => &ls.place,
+            StateCommand::Show(show) => &show.place,
+            StateCommand::Diff(diff) => &diff.place,
+            StateCommand::Export(export) => &export.place,
+        }
+    }
+}
+
+// Which checkpoints are meant. (Documentation would become that of the commands.)
+#[derive(Debug, Args)]
+pub(crate) struct StatePlace {
+    /// Where the state of jobs is kept (a path or file:// URL)
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) state_dir: Option<String>,
+
+    /// Where checkpoints are kept, if not in the state directory
+    #[arg(long, value_name = "URL")]
+    pub(crate) checkpoint_url: Option<String>,
+
+    /// A job, by its id or the beginning of it; the last one if missing
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateLs {
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateShow {
+    /// latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT", default_value_t)]
+    pub(crate) checkpoint: RestorePoint,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print the manifest, which is JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateDiff {
+    /// The earlier one: latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) before: RestorePoint,
+
+    /// The later one, or a query: a file, `-` for stdin, or the text itself
+    #[arg(value_name = "CHECKPOINT|QUERY", default_value = "latest")]
+    pub(crate) after: String,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    #[command(flatten)]
+    pub(crate) change: Change,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateExport {
+    /// latest, the number of an epoch, or savepoint:NAME
+    #[arg(value_name = "CHECKPOINT")]
+    pub(crate) checkpoint: RestorePoint,
+
+    /// STAGE/TABLE, or TABLE where only one stage has such a table
+    pub(crate) table: String,
+
+    /// A file, which becomes Parquet; - prints JSON lines
+    pub(crate) file: String,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+}
+
 /// More tasks than this are a typing error on any machine there is.
 const MOST_PARALLELISM: usize = 4096;
+
+fn savepoint(name: &str) -> Result<String, String> {
+    match controller::check_savepoint_name(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(error.hint().map_or_else(|| error.to_string(), |hint| format!("{error}: {hint}"))),
+    }
+}
 
 fn parallelism(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -160,7 +317,25 @@ mod tests {
         assert_eq!(run.query.as_deref(), Some("q.sql"));
         assert_eq!((run.parallelism, run.force, run.set.as_slice()), (3, true, &["a.b=c".to_string()][..]));
         assert_eq!(arguments.config, Some("conf.toml".into()));
+        assert_eq!(run.restore, RestorePoint::Latest);
         assert!(Arguments::try_parse_from(["streamwright", "run", "-p", "0"]).is_err());
         assert!(Arguments::try_parse_from(["streamwright", "explain", "q", "--view", "physical"]).is_err());
+    }
+
+    #[test]
+    fn checkpoints_are_named_in_three_ways() {
+        let first = ["streamwright", "run", "q.sql"];
+        let restore = |words: &[&str]| {
+            let line = first.iter().chain(words);
+            let Command::Run(run) = Arguments::try_parse_from(line).ok()?.command else { panic!("not run") };
+            Some((run.restore, run.savepoint_on_stop))
+        };
+        assert_eq!(restore(&["--restore", "7"]), Some((RestorePoint::Epoch(7), None)));
+        let named = RestorePoint::Savepoint("monday".into());
+        let words = ["--restore", "savepoint:monday", "--savepoint-on-stop", "tuesday"];
+        assert_eq!(restore(&words), Some((named, Some("tuesday".into()))));
+        for wrong in [&["--restore", "monday"][..], &["--savepoint-on-stop", "a/b"], &["-f", "--restore", "7"]] {
+            assert_eq!(restore(wrong), None, "{wrong:?}");
+        }
     }
 }

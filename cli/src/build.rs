@@ -75,7 +75,7 @@ fn build_one(
 ) -> Result<(), Failure> {
     let begun = Instant::now();
     let query = Query::read(argument)?;
-    let progress = Arc::new(Progress::new(false));
+    let progress = Arc::new(Progress::new());
     progress.phase("compile");
     let compiled = query.compile(arguments.parallelism, config).inspect_err(|_| progress.clear())?;
     if let Some(warnings) = query.warnings(&compiled) {

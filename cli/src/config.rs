@@ -34,7 +34,7 @@ pub(crate) struct Config {
     /// `pipeline.default-sink`: the connector that a bare SELECT writes to.
     pub(crate) default_sink: String,
     /// `pipeline.source-batch-size`, `pipeline.source-batch-linger`, `worker.queue-size`,
-    /// `pipeline.update-aggregate-flush-interval`.
+    /// `pipeline.update-aggregate-flush-interval`, `pipeline.compaction.*`.
     pub(crate) tuning: Tuning,
     /// `pipeline.allowed-restarts` and the times of `pipeline.*`.
     pub(crate) policy: Policy,
@@ -57,6 +57,7 @@ const DEFAULT_LINGER: Duration = Duration::from_millis(100);
 const DEFAULT_UPDATE_FLUSH: Duration = Duration::from_secs(1);
 const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_COMPACT_AFTER: u32 = 4;
 /// Rows in a queue between two tasks.
 const DEFAULT_QUEUE_ROWS: u32 = 8192;
 
@@ -106,6 +107,9 @@ impl Config {
         let default = Policy::default();
         let batch_rows = values.count("pipeline.source-batch-size")?.unwrap_or(DEFAULT_BATCH_ROWS);
         let queue_rows = values.count("worker.queue-size")?.unwrap_or(DEFAULT_QUEUE_ROWS);
+        // One file cannot become fewer.
+        let compact_after = values.at_least(2, "pipeline.compaction.checkpoints-to-compact")?;
+        let compaction = values.flag("pipeline.compaction.enabled")?.unwrap_or(false);
         let cache = cache_directory();
         let path = |name: &str| cache.join(name);
         Ok(Config {
@@ -117,7 +121,7 @@ impl Config {
                 None => path("build"),
             },
             bundle: values.text("compiler.bundle")?.map(PathBuf::from),
-            rustc: values.text("compiler.rustc")?.map(PathBuf::from),
+            rustc: values.text("compiler.rustc")?.map(|text| program(&text)).transpose()?,
             default_sink: match values.text("pipeline.default-sink")? {
                 // A preview is what a web page shows; here it is the terminal.
                 Some(sink) if sink == "preview" => "stdout".into(),
@@ -129,6 +133,7 @@ impl Config {
                 source_linger: values.span("pipeline.source-batch-linger")?.unwrap_or(DEFAULT_LINGER),
                 queue_batches: (queue_rows / batch_rows).max(1),
                 update_flush: values.span("pipeline.update-aggregate-flush-interval")?.unwrap_or(DEFAULT_UPDATE_FLUSH),
+                compact_after: compaction.then(|| compact_after.unwrap_or(DEFAULT_COMPACT_AFTER)),
             },
             policy: Policy {
                 allowed_restarts: values.restarts()?.unwrap_or(default.allowed_restarts),
@@ -210,6 +215,15 @@ fn local_directory(url: &str) -> Result<PathBuf, Failure> {
     }
 }
 
+/// A bare name is looked for in `PATH`; a path is made absolute, as the program is started elsewhere.
+fn program(text: &str) -> Result<PathBuf, Failure> {
+    if text.contains('/') {
+        return std::path::absolute(text)
+            .map_err(|error| Failure::usage(format!("cannot use the program \"{text}\": {error}")));
+    }
+    Ok(PathBuf::from(text))
+}
+
 /// The user's directory for a purpose, by the XDG rule.
 fn user_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |path: std::ffi::OsString| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
@@ -265,9 +279,18 @@ impl Values {
 
     /// A number from 1 on.
     fn count(&self, key: &str) -> Result<Option<u32>, Failure> {
+        self.at_least(1, key)
+    }
+
+    fn at_least(&self, least: u32, key: &str) -> Result<Option<u32>, Failure> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
-        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
-        count.map(Some).ok_or_else(|| Self::wrong(key, value, "a whole number from 1 on"))
+        let count = value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count >= least);
+        count.map(Some).ok_or_else(|| Self::wrong(key, value, &format!("a whole number from {least} on")))
+    }
+
+    fn flag(&self, key: &str) -> Result<Option<bool>, Failure> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| Self::wrong(key, value, "true or false"))
     }
 
     /// Outer `None`: not set; inner: any number.
@@ -347,6 +370,11 @@ mod tests {
         assert_eq!(config.artifact_url, "/tmp/a");
         assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(20));
         assert_eq!(set(&["pipeline.default-sink=preview"]).unwrap().default_sink, "stdout");
+        // Files are merged when that is asked for.
+        let compact_after = |keys: &[&str]| set(keys).unwrap().tuning.compact_after;
+        let (enabled, count) = ("pipeline.compaction.enabled=true", "pipeline.compaction.checkpoints-to-compact=7");
+        assert_eq!([compact_after(&[]), compact_after(&[count])], [None, None]);
+        assert_eq!([compact_after(&[enabled]), compact_after(&[enabled, count])], [Some(4), Some(7)]);
     }
 
     #[test]
@@ -360,6 +388,8 @@ mod tests {
         assert!(text("pipeline.source-batch-size=0").contains("must be a whole number from 1 on, not 0"));
         assert!(text("pipeline.source-batch-linger=fast").contains("must be a duration"));
         assert!(text("nothing").contains("no value"));
+        assert!(text("pipeline.compaction.checkpoints-to-compact=1").contains("must be a whole number from 2 on"));
+        assert!(text("pipeline.compaction.enabled=4").contains("must be true or false, not 4"));
         assert!(set(&["api.http-port=5115"]).unwrap().warnings[0].contains("\"api.http-port\" has no effect yet"));
     }
 

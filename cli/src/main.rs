@@ -14,7 +14,9 @@ mod failure;
 mod key;
 mod progress;
 mod query;
+mod report;
 mod run;
+mod state;
 
 // Pipelines link these; see Cargo.toml.
 use connectors_blackhole as _;
@@ -23,7 +25,6 @@ use connectors_impulse as _;
 use connectors_nexmark as _;
 use connectors_stdout as _;
 use kernels as _;
-use worker_lib as _;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Check(check) => check.set.as_slice(),
         Command::Explain(explain) => explain.set.as_slice(),
         Command::Bundle(_) => &[],
+        Command::State(state) => state.command.place().set.as_slice(),
     };
     let config = Config::load(arguments.config.as_deref(), arguments.config_dir.as_deref(), set)?;
     for warning in &config.warnings {
@@ -64,6 +66,7 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Explain(explain) => explain::explain(&explain, &config),
         Command::Build(build) => build::build(&build, &config),
         Command::Bundle(bundle) => build::bundle(&bundle, &config),
+        Command::State(state) => state::state(&state.command, &config),
     }
 }
 

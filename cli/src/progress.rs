@@ -14,6 +14,8 @@ use protocol::job::JobPlan;
 
 /// Between two lines where nobody watches.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Between two turns of the wheel in the live line.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Says what is being done.
 pub(crate) struct Progress {
@@ -35,16 +37,15 @@ struct State {
 }
 
 impl Progress {
-    /// `quiet`: nothing live, though stderr is a terminal.
-    pub(crate) fn new(quiet: bool) -> Progress {
-        let live = !quiet && std::io::stderr().is_terminal();
+    pub(crate) fn new() -> Progress {
+        let live = std::io::stderr().is_terminal();
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if live {
             bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(
                 ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
             );
-            bar.enable_steady_tick(Duration::from_millis(100));
+            bar.enable_steady_tick(TICK);
         }
         Progress { bar, live, begun: Instant::now(), state: Mutex::default() }
     }
@@ -82,6 +83,14 @@ impl Progress {
     /// Nothing live from here on.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Something live again, after all.
+    pub(crate) fn resume(&self) {
+        if self.live {
+            self.bar.reset();
+            self.bar.enable_steady_tick(TICK);
+        }
     }
 
     /// The job's state, as often as it changes.
@@ -240,7 +249,7 @@ impl Totals {
 }
 
 /// 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (i, digit) in digits.chars().enumerate() {

@@ -19,9 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::checkpoint::{
-    FORMAT, Manifest, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState, TaskSnapshot,
+    FORMAT, Manifest, Outside, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState,
+    TaskSnapshot,
 };
 use protocol::job::JobPlan;
+use protocol::mutant::{self, Mutant};
 
 use crate::job::{ErrorClass, Failure};
 use crate::state::Time;
@@ -86,10 +88,34 @@ pub struct Completed {
     pub collect: Duration,
     pub write: Duration,
     pub publish: Duration,
-    /// Of the files that it has written.
+    /// Of the files of changed rows.
     pub bytes: u64,
     pub files: usize,
-    pub tasks: Vec<(Place, SnapshotTimes)>,
+    /// Of files that have been made of others.
+    pub merged_bytes: u64,
+    pub tasks: Vec<Part>,
+}
+
+/// What a task had to do with a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub place: Place,
+    pub times: SnapshotTimes,
+    /// Changed rows, and the bytes of their files.
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+impl Part {
+    fn new(place: Place, snapshot: &TaskSnapshot) -> Part {
+        let files = snapshot.tables.iter().filter_map(|(_, file)| file.as_ref());
+        Part {
+            place,
+            times: snapshot.times,
+            rows: files.clone().map(|file| file.rows).sum(),
+            bytes: files.map(|file| file.bytes).sum(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -184,8 +210,9 @@ impl Coordinator {
     fn on_snapshot(&mut self, snapshot: TaskSnapshot) {
         let place = (snapshot.stage, snapshot.task);
         match (&mut self.phase, snapshot.epoch) {
+            // Said twice, its tokens may have been published since.
             (_, None) => {
-                self.ended.insert(place, snapshot);
+                self.ended.entry(place).or_insert(snapshot);
             }
             (Phase::Collecting(Collecting { epoch, got, .. }), Some(of)) if of == *epoch => {
                 got.insert(place, snapshot);
@@ -284,6 +311,7 @@ impl Coordinator {
         }
         let reason = if got.values().all(|snapshot| snapshot.state.ended) { Reason::End } else { reason };
         let files = got.values().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.as_ref());
+        let merged = got.values().filter_map(|snapshot| snapshot.merged.as_ref()?.file.as_ref());
         let completed = Completed {
             epoch,
             generation: self.setting.generation,
@@ -294,13 +322,17 @@ impl Coordinator {
             publish: Duration::ZERO,
             bytes: files.clone().map(|file| file.bytes).sum(),
             files: files.count(),
-            tasks: got.iter().map(|(place, snapshot)| (*place, snapshot.times)).collect(),
+            merged_bytes: merged.map(|file| file.bytes).sum(),
+            tasks: got.iter().map(|(place, snapshot)| Part::new(*place, snapshot)).collect(),
         };
         let sinks = got.iter().filter(|(_, snapshot)| !snapshot.state.tokens.is_empty()).map(|(place, _)| *place);
         let sinks = sinks.collect();
         let manifest = self.manifest(&completed, &got, wall);
         self.newest = Some(manifest.clone());
         self.phase = Phase::Writing(Settling { completed, since: now, sinks, ended });
+        if mutant::is(Mutant::PublishedTooEarly) {
+            effects.push(Effect::Publish { epoch });
+        }
         effects.push(Effect::Write(Box::new(manifest)));
     }
 
@@ -313,6 +345,8 @@ impl Coordinator {
                 stage: stage.id,
                 name: stage.name.clone(),
                 operators: stage.operators.clone(),
+                source: stage.source.as_ref().map(|source| outside(&source.table, &source.connector)),
+                sink: stage.sink.as_ref().map(|sink| outside(&sink.table, &sink.connector)),
                 tables: tables.map(|(table, spec)| self.table(stage.id, table, spec, &tasks)).collect(),
                 tasks: tasks.iter().map(|snapshot| snapshot.state.clone()).collect(),
             }
@@ -330,15 +364,23 @@ impl Coordinator {
         }
     }
 
-    /// The files that make up a table: those of the last manifest of which something may be left, and the new ones.
+    /// The files that make up a table: those of the last manifest of which something may be left, with merged ones in the
+    /// place of what they were made of, and the new ones. Files with other columns are not among them: what was restored of
+    /// them is in the new ones.
     fn table(&self, stage: usize, table: usize, spec: &TableSpec, tasks: &[&TaskSnapshot]) -> TableState {
         let before = self.newest.iter().flat_map(|manifest| &manifest.stages).filter(|state| state.stage == stage);
-        let before = before.filter_map(|state| state.tables.get(table)).flat_map(|table| &table.files);
+        let before =
+            before.filter_map(|state| state.tables.get(table)).filter(|table| table.spec.columns == spec.columns);
+        let before = before.flat_map(|table| &table.files);
         let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).filter_map(|(_, file)| file.as_ref());
-        let mut files: Vec<StateFile> = match spec.kind {
-            TableKind::Global => new.cloned().collect(),
-            _ => before.chain(new).cloned().collect(),
-        };
+        let mut files: Vec<StateFile> = before.cloned().collect();
+        let merged = tasks.iter().filter_map(|snapshot| snapshot.merged.as_ref());
+        merged.filter(|merged| merged.table == table).for_each(|merged| merged.replace(&mut files));
+        let mut new = new.peekable();
+        if spec.kind == TableKind::Global && new.peek().is_some() {
+            files.clear();
+        }
+        files.extend(new.cloned());
         if tasks.iter().all(|snapshot| snapshot.state.ended) {
             // All windows have been closed by the end of the input.
             files.clear();
@@ -350,6 +392,10 @@ impl Coordinator {
         }
         TableState { spec: spec.clone(), files }
     }
+}
+
+fn outside(table: &str, connector: &str) -> Outside {
+    Outside { table: table.to_owned(), connector: connector.to_owned() }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! It goes by what can be reached, not by counts: each time, all names are listed and those that are reached from the
 //! retained manifests stay, so what a crash has left is found by the next collection like everything else.
 //!
-//! * **Retained** are the newest `keep` manifests of the log, and all savepoints.
+//! * **Retained** are the newest `keep` manifests of the log, all savepoints, and the manifest that the last fence has
+//!   gone back to, if none follows it.
 //! * **Records** below the oldest retained one of the log go. So the newest manifest stays, whatever is above it, and
 //!   the last record: a log's numbers never start again, and a zombie that fills a hole sees it (see [`crate::log`]).
 //! * **State files** go that no retained manifest names and none can come to name: those of generations before the one
@@ -27,6 +28,7 @@ use std::collections::BTreeSet;
 
 use artifacts::objects::Entry;
 use protocol::checkpoint::Manifest;
+use protocol::mutant::{self, Mutant};
 
 use crate::log::{Log, LogError, record_number};
 
@@ -38,7 +40,8 @@ pub struct View {
     pub objects: Vec<Entry>,
     /// The retained manifests of the log, the newest first.
     pub manifests: Vec<Manifest>,
-    pub savepoints: Vec<Manifest>,
+    /// Savepoints, and what a fence has gone back to.
+    pub pinned: Vec<Manifest>,
     /// Those before it cannot commit any more.
     pub generation: u64,
 }
@@ -69,12 +72,16 @@ pub async fn collect(log: &Log, keep: usize, generation: u64) -> Result<Collecte
 
 async fn view(log: &Log, keep: usize, generation: u64) -> Result<View, LogError> {
     let tail = log.tail(keep).await?;
-    let savepoints = log.savepoints().await?.into_iter().map(|savepoint| savepoint.manifest).collect();
+    let mut savepoints: Vec<_> = log.savepoints().await?.into_iter().map(|savepoint| savepoint.manifest).collect();
+    if mutant::is(Mutant::SavepointIgnored) {
+        savepoints.clear();
+    }
+    let pinned = savepoints.into_iter().chain(tail.from).collect();
     Ok(View {
         job: log.job().to_owned(),
         objects: log.list("").await?,
         manifests: tail.manifests,
-        savepoints,
+        pinned,
         // Whatever the caller thinks: only a fence in the log ends the generations before it.
         generation: generation.min(tail.generation),
     })
@@ -84,7 +91,7 @@ async fn view(log: &Log, keep: usize, generation: u64) -> Result<View, LogError>
 pub fn rubbish(view: &View) -> Vec<&Entry> {
     let oldest = view.manifests.iter().map(|manifest| manifest.epoch).min().unwrap_or(0);
     let newest = view.manifests.iter().map(|manifest| manifest.epoch).max().unwrap_or(0);
-    let reached: BTreeSet<&str> = view.manifests.iter().chain(&view.savepoints).flat_map(files).collect();
+    let reached: BTreeSet<&str> = view.manifests.iter().chain(&view.pinned).flat_map(files).collect();
 
     let mut records = vec![];
     let mut state = vec![];
@@ -131,8 +138,8 @@ mod tests {
     use protocol::checkpoint::{StageState, StateFile, TableKind, TableSpec, TableState};
 
     use super::*;
-    use crate::log::Writer;
     use crate::log::tests::{log, manifest, now};
+    use crate::log::{RestorePoint, Writer};
 
     /// A checkpoint of one table.
     fn holding(files: Vec<StateFile>) -> Manifest {
@@ -142,11 +149,15 @@ mod tests {
             version: 1,
             keys: 1,
             columns: Default::default(),
+            lifetime: None,
+            operator: Default::default(),
         };
         let stage = StageState {
             stage: 1,
             name: "count".into(),
             operators: vec!["aggregate".into()],
+            source: None,
+            sink: None,
             tables: vec![TableState { spec, files }],
             tasks: vec![],
         };
@@ -196,7 +207,7 @@ mod tests {
             job: "job".into(),
             objects: objects.map(entry).to_vec(),
             manifests: vec![at(6, vec![file(6, 2, 0)]), at(5, vec![file(3, 1, 0)])],
-            savepoints: vec![at(2, vec![file(2, 1, 0)])],
+            pinned: vec![at(2, vec![file(2, 1, 0)])],
             generation: 3,
         };
         let names: Vec<_> = rubbish(&view).into_iter().map(|entry| entry.name.as_str()).collect();
@@ -211,7 +222,7 @@ mod tests {
             ]
         );
         // Before there is a manifest, only what cannot commit goes.
-        let view = View { manifests: vec![], savepoints: vec![], generation: 2, ..view };
+        let view = View { manifests: vec![], pinned: vec![], generation: 2, ..view };
         let names: Vec<_> = rubbish(&view).into_iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["job/state/0000000002-1-1-0-counts.parquet", "job/state/0000000003-1-1-0-counts.parquet"]);
     }
@@ -219,7 +230,7 @@ mod tests {
     #[test]
     fn a_generation_that_is_not_in_the_log_ends_no_other() {
         let mut world = World::new();
-        world.claim(false);
+        world.claim(Point::Latest);
         world.upload(2);
         assert_eq!(now(collect(&world.log, 1, 99)).unwrap(), Collected::default());
         world.check_needed();
@@ -227,10 +238,8 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        /// A new generation, which goes on from the newest manifest, or from a savepoint.
-        Claim {
-            savepoint: bool,
-        },
+        /// A new generation.
+        Claim(Point),
         /// Files of the epoch in flight.
         Upload(usize),
         /// Commits them, with those files of the manifest before whose turn in the pattern is true.
@@ -247,14 +256,32 @@ mod tests {
         },
     }
 
+    /// What a generation goes on from.
+    #[derive(Clone, Copy, Debug)]
+    enum Point {
+        Latest,
+        /// The last savepoint, if there is one.
+        Savepoint,
+        /// So many manifests before the newest, if there are so many.
+        Back(usize),
+    }
+
+    /// A generation goes back as far as this: collections retain as many.
+    const KEEP: usize = 3;
+
     fn any_step() -> impl Strategy<Value = Step> {
+        let point = prop_oneof![
+            2 => Just(Point::Latest),
+            1 => Just(Point::Savepoint),
+            1 => (0..KEEP).prop_map(Point::Back),
+        ];
         prop_oneof![
-            2 => any::<bool>().prop_map(|savepoint| Step::Claim { savepoint }),
+            2 => point.prop_map(Step::Claim),
             4 => (0usize..3).prop_map(Step::Upload),
             6 => vec(any::<bool>(), 4).prop_map(|carry| Step::Append { carry }),
             1 => Just(Step::Zombie),
             1 => Just(Step::Save),
-            3 => (1usize..4, prop::option::of(0usize..6)).prop_map(|(keep, dies)| Step::Collect { keep, dies }),
+            3 => (KEEP..6, prop::option::of(0usize..6)).prop_map(|(keep, dies)| Step::Collect { keep, dies }),
         ]
     }
 
@@ -269,6 +296,8 @@ mod tests {
         /// Those of the log that were not dropped yet, the oldest first.
         manifests: Vec<Manifest>,
         savepoints: Vec<Manifest>,
+        /// What the last fence has gone back to, if no manifest follows it.
+        from: Option<Manifest>,
         /// The last record.
         last: u64,
         uploads: usize,
@@ -285,6 +314,7 @@ mod tests {
                 in_flight: vec![],
                 manifests: vec![],
                 savepoints: vec![],
+                from: None,
                 last: 0,
                 uploads: 0,
             }
@@ -292,7 +322,7 @@ mod tests {
 
         fn step(&mut self, step: Step) {
             match step {
-                Step::Claim { savepoint } => self.claim(savepoint),
+                Step::Claim(point) => self.claim(point),
                 Step::Upload(files) => self.upload(files),
                 Step::Append { carry } => self.append(&carry),
                 Step::Zombie => self.zombie(),
@@ -302,13 +332,32 @@ mod tests {
             }
         }
 
-        fn claim(&mut self, savepoint: bool) {
-            let claim = now(self.log.claim(0, "somebody")).unwrap();
+        /// What the log says that a generation goes on from.
+        fn newest(&self) -> Option<&Manifest> {
+            self.from.as_ref().or(self.manifests.last())
+        }
+
+        fn claim(&mut self, point: Point) {
+            let chosen = match point {
+                Point::Latest => None,
+                Point::Savepoint => {
+                    self.savepoints.last().map(|it| (RestorePoint::Savepoint(format!("at-{}", it.epoch)), it.clone()))
+                }
+                Point::Back(count) => {
+                    let back = self.manifests.iter().rev().nth(count);
+                    back.map(|it| (RestorePoint::Epoch(it.epoch), it.clone()))
+                }
+            };
+            let point = chosen.as_ref().map_or(RestorePoint::Latest, |(point, _)| point.clone());
+            let expected = chosen.map(|(_, manifest)| manifest).or_else(|| self.newest().cloned());
+            let claim = now(self.log.claim_from(&point, KEEP, 0, "somebody")).unwrap();
             assert_eq!(claim.number, self.last + 1, "a number is used once");
             self.last = claim.number;
-            assert_eq!(claim.restore.as_ref(), self.manifests.last());
-            let restored = self.savepoints.last().filter(|_| savepoint).or(claim.restore.as_ref());
-            self.carried = restored.map(files_of).unwrap_or_default();
+            assert_eq!(claim.restore, expected);
+            if expected.as_ref() != self.newest() {
+                self.from = expected;
+            }
+            self.carried = claim.restore.as_ref().map(files_of).unwrap_or_default();
             self.in_flight.clear();
             self.writer = Some(self.log.writer(&claim));
         }
@@ -332,6 +381,7 @@ mod tests {
             let epoch = now(writer.append(manifest.clone())).unwrap();
             assert_eq!(epoch, self.last + 1, "a number is used once");
             self.last = epoch;
+            self.from = None;
             self.manifests.push(Manifest { epoch, generation: writer.generation(), ..manifest });
         }
 
@@ -388,9 +438,9 @@ mod tests {
             let savepoints = now(self.log.savepoints()).unwrap();
             assert!(self.savepoints.iter().all(|manifest| savepoints.iter().any(|found| found.manifest == *manifest)));
             let view = now(self.log.read()).unwrap();
-            assert_eq!((view.last, view.newest.as_ref()), (self.last, self.manifests.last()));
+            assert_eq!((view.last, view.newest.as_ref()), (self.last, self.newest()));
 
-            let named = self.manifests.iter().chain(&self.savepoints).flat_map(files_of);
+            let named = self.manifests.iter().chain(&self.savepoints).chain(&self.from).flat_map(files_of);
             for file in named.chain(self.carried.iter().cloned()).chain(self.in_flight.iter().cloned()) {
                 let found = now(self.objects.get(&format!("job/{}", file.path))).unwrap();
                 assert!(found.is_some(), "{} is needed", file.path);
@@ -400,7 +450,8 @@ mod tests {
         fn check_gone(&self, objects: &[Entry]) {
             let oldest = self.manifests.first().map_or(0, |manifest| manifest.epoch);
             let newest = self.manifests.last().map_or(0, |manifest| manifest.epoch);
-            let named: Vec<_> = self.manifests.iter().chain(&self.savepoints).flat_map(files_of).collect();
+            let pinned = self.savepoints.iter().chain(&self.from);
+            let named: Vec<_> = self.manifests.iter().chain(pinned).flat_map(files_of).collect();
             for Entry { name, .. } in objects {
                 if let Some(number) = name.strip_prefix("job/log/").and_then(record_number) {
                     assert!(number >= oldest, "{name}");
@@ -427,12 +478,12 @@ mod tests {
         #[test]
         fn what_is_needed_stays_and_the_rest_goes(steps in vec(any_step(), 0..60)) {
             let mut world = World::new();
-            world.claim(false);
+            world.claim(Point::Latest);
             for step in steps {
                 world.step(step);
             }
             world.collect(1);
-            world.claim(false);
+            world.claim(Point::Latest);
         }
     }
 }

@@ -20,27 +20,29 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use artifacts::Store as Artifacts;
 use artifacts::objects::open_objects;
-use protocol::checkpoint::{Manifest, TaskSnapshot};
+use protocol::checkpoint::{Manifest, Reason, TaskSnapshot};
 use protocol::job::JobPlan;
 use protocol::rpc;
 use protocol::rpc::worker_message::Message;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::checkpoint::{self, Coordinator, Setting};
 use crate::collect::collect;
+use crate::compatibility::{Verdict, adopt};
 use crate::job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode};
 use crate::lock::{LockError, StateLock};
-use crate::log::{AppendError, Claim, Log, LogError, Writer};
+use crate::log::{AppendError, Claim, Log, LogError, RestorePoint, Writer};
 use crate::scheduler::process::ProcessScheduler;
 use crate::scheduler::{Scheduler, StartWorker};
 use crate::server::{self, Attachment, Outbound, Registry, Server};
-use crate::state::{self, Effect, Event, Exit, Job, Now, Policy, State, Time, WorkerEvent};
+use crate::state::{self, Effect, Event, Exit, Job, JobState, Now, Policy, State, Time, WorkerEvent};
 use crate::store::{Desired, JobRecord, Store, StoreError};
 
 /// Events of a job that wait for its loop.
@@ -177,21 +179,30 @@ impl Controller {
         self.start_job(last.id.clone(), last.generation, spec).await
     }
 
-    /// The newest checkpoint of a job.
+    /// The checkpoint that a job would go on from.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub async fn newest_checkpoint(&self, url: &str, job: &str) -> Result<Option<Manifest>, ControllerError> {
-        let failed = |source: LogError| ControllerError::Checkpoints { url: url.to_owned(), source };
-        let objects = open_objects(url).map_err(|error| failed(error.into()))?;
-        Ok(Log::new(objects, job).read().await.map_err(failed)?.newest)
+    /// When it cannot be read, or there is none such.
+    pub async fn checkpoint(
+        &self,
+        at: &Checkpointing,
+        job: &str,
+        point: &RestorePoint,
+    ) -> Result<Option<Manifest>, ControllerError> {
+        open_log(at, job)?.find(point, at.keep).await.map_err(checkpoints_failed(at))
+    }
+
+    /// Whether a checkpoint of a job has that name.
+    ///
+    /// # Errors
+    /// When that cannot be told, or none can have it.
+    pub async fn has_savepoint(&self, at: &Checkpointing, job: &str, name: &str) -> Result<bool, ControllerError> {
+        Ok(open_log(at, job)?.savepoint(name).await.map_err(checkpoints_failed(at))?.is_some())
     }
 
     async fn start_job(&self, id: String, generation: u64, spec: JobSpec) -> Result<JobHandle, ControllerError> {
-        let failed = |source: LogError| ControllerError::Checkpoints { url: spec.checkpoints.url.clone(), source };
-        let objects = open_objects(&spec.checkpoints.url).map_err(|error| failed(error.into()))?;
-        let log = Log::new(objects, &id);
-        let view = log.read().await.map_err(failed)?;
+        let log = open_log(&spec.checkpoints, &id)?;
+        let view = log.read().await.map_err(checkpoints_failed(&spec.checkpoints))?;
         // The log knows better than the database, which may be of another machine.
         let job = Job::new(self.policy.clone(), generation.max(view.generation));
         let (status, watcher) = watch::channel(status_of(&job));
@@ -210,7 +221,9 @@ impl Controller {
                 update_flush_millis: millis(spec.tuning.update_flush).max(1),
                 checkpoint_url: spec.checkpoints.url.clone(),
                 restore: String::new(),
+                compact_after: spec.tuning.compact_after.unwrap_or(0),
             },
+            restore: spec.checkpoints.restore.clone(),
             spec,
             controller: self.address(),
             store: self.store.clone(),
@@ -230,6 +243,16 @@ impl Controller {
     pub async fn shutdown(self) {
         self.store.close().await;
     }
+}
+
+fn checkpoints_failed(at: &Checkpointing) -> impl Fn(LogError) -> ControllerError {
+    let url = at.url.clone();
+    move |source| ControllerError::Checkpoints { url: url.clone(), source }
+}
+
+fn open_log(at: &Checkpointing, job: &str) -> Result<Log, ControllerError> {
+    let objects = open_objects(&at.url).map_err(|error| checkpoints_failed(at)(error.into()))?;
+    Ok(Log::new(objects, job))
 }
 
 fn trace_line(line: &WorkerLine) {
@@ -283,6 +306,8 @@ enum Input {
     Appended {
         writer: Box<Writer>,
         appended: Result<u64, AppendError>,
+        /// It was to get a name, and has, or not.
+        saved: Option<Result<(), LogError>>,
     },
 }
 
@@ -324,6 +349,8 @@ struct JobLoop {
     job: Job,
     /// The job's time begins here.
     clock: Instant,
+    /// What the next generation goes on from: what was asked for, until one has claimed the log with it.
+    restore: RestorePoint,
     spec: JobSpec,
     plan: rpc::Start,
     controller: String,
@@ -347,6 +374,7 @@ fn status_of(job: &Job) -> JobStatus {
         progress: Arc::default(),
         failure: job.state.failure().cloned(),
         checkpoint: None,
+        savepoint: None,
     }
 }
 
@@ -383,7 +411,7 @@ impl JobLoop {
             let deadline = unheard.chain(deadline).chain(checkpoint).min();
             let timeout = async {
                 match deadline {
-                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
@@ -436,27 +464,61 @@ impl JobLoop {
                 }
             }
             Input::Claimed { generation, claim } if generation == self.job.facts.generation => {
-                let checkpoints = Checkpoints {
-                    generation,
-                    writer: Some(self.log.writer(&claim)),
-                    claim: *claim,
-                    coordinator: None,
-                    uncollected: 0,
-                };
-                self.checkpoints = Some(checkpoints);
+                self.on_claimed(generation, *claim).await;
             }
             Input::Claimed { .. } => {}
-            Input::Appended { writer, appended } => self.on_appended(*writer, appended).await,
+            Input::Appended { writer, appended, saved } => self.on_appended(*writer, appended, saved).await,
         }
     }
 
-    async fn on_appended(&mut self, writer: Writer, appended: Result<u64, AppendError>) {
+    /// What the generation goes on from becomes what its plan can restore.
+    async fn on_claimed(&mut self, generation: u64, mut claim: Claim) {
+        self.restore = RestorePoint::Latest;
+        if let Some(manifest) = claim.restore.take() {
+            let epoch = manifest.epoch;
+            let adopted = match serde_json::from_str::<JobPlan>(&self.spec.plan) {
+                Ok(plan) => adopt(manifest, &plan, self.spec.checkpoints.allowed).map_err(|found| {
+                    let refused = found.findings.iter().filter(|finding| finding.verdict == Verdict::Refuse);
+                    let refused = refused.map(|finding| format!("{}: {}", finding.subject, finding.reasons.join("; ")));
+                    format!("checkpoint {epoch} does not fit the query: {}", refused.collect::<Vec<_>>().join(", "))
+                }),
+                Err(error) => Err(format!("cannot read the job's plan: {error}")),
+            };
+            match adopted {
+                Ok(manifest) => claim.restore = Some(manifest),
+                Err(message) => {
+                    let event = WorkerEvent::TaskFailed(Failure::new(ErrorClass::Fatal, message));
+                    return self.handle(Event::Worker { generation, event }).await;
+                }
+            }
+        }
+        let writer = Some(self.log.writer(&claim));
+        self.checkpoints = Some(Checkpoints { generation, writer, claim, coordinator: None, uncollected: 0 });
+    }
+
+    async fn on_appended(
+        &mut self,
+        writer: Writer,
+        appended: Result<u64, AppendError>,
+        saved: Option<Result<(), LogError>>,
+    ) {
         let Some(checkpoints) = self.checkpoints.as_mut() else { return };
         if checkpoints.generation != writer.generation() {
             return;
         }
         let generation = checkpoints.generation;
         checkpoints.writer = Some(writer);
+        if let (Ok(epoch), Some(saved)) = (&appended, saved) {
+            let savepoint = match saved {
+                Ok(()) => Ok(*epoch),
+                Err(error) => {
+                    let mut failure = Failure::new(ErrorClass::Fatal, format!("cannot make the savepoint: {error}"));
+                    failure.hint = error.hint().map(str::to_owned);
+                    Err(failure)
+                }
+            };
+            self.status.send_modify(|status| status.savepoint = Some(savepoint));
+        }
         match appended {
             Ok(epoch) => self.coordinate(checkpoint::Event::Written { epoch }).await,
             Err(error) => {
@@ -491,7 +553,7 @@ impl JobLoop {
                     self.send(generation, rpc::ControllerMessage { message: Some(order) });
                 }
                 checkpoint::Effect::Write(manifest) => self.append(*manifest),
-                checkpoint::Effect::Completed(completed) => self.on_completed(*completed),
+                checkpoint::Effect::Completed(completed) => self.on_completed(*completed).await,
                 checkpoint::Effect::Fail(failure) => {
                     Box::pin(self.handle(Event::Worker { generation, event: WorkerEvent::TaskFailed(failure) })).await;
                 }
@@ -499,22 +561,32 @@ impl JobLoop {
         }
     }
 
-    /// Writes a manifest, without holding up the loop.
+    /// Writes a manifest, and gives it its name if it is the one that the job is stopped with, without holding up the
+    /// loop.
     fn append(&mut self, manifest: Manifest) {
         let writer = self.checkpoints.as_mut().and_then(|checkpoints| checkpoints.writer.take());
         // The coordinator writes one at a time.
         let Some(mut writer) = writer else { return };
-        let inputs = self.inputs.clone();
+        let (inputs, log) = (self.inputs.clone(), self.log.clone());
+        let last = manifest.reason != Reason::Interval && self.job.state.name() == JobState::Stopping;
+        let name = self.spec.checkpoints.savepoint.clone().filter(|_| last);
         tokio::spawn(async move {
-            let appended = writer.append(manifest).await;
+            let appended = writer.append(manifest.clone()).await;
+            let saved = match (&appended, name) {
+                (Ok(_), Some(name)) => Some(log.save(&name, &manifest).await),
+                _ => None,
+            };
             if let Some(inputs) = inputs.upgrade() {
-                let _ = inputs.send(Input::Appended { writer: Box::new(writer), appended }).await;
+                let _ = inputs.send(Input::Appended { writer: Box::new(writer), appended, saved }).await;
             }
         });
     }
 
-    fn on_completed(&mut self, completed: checkpoint::Completed) {
+    async fn on_completed(&mut self, completed: checkpoint::Completed) {
         tracing::debug!(job_id = self.id, epoch = completed.epoch, bytes = completed.bytes, "checkpoint");
+        if let Err(error) = self.store.record_checkpoint(&self.id, &completed).await {
+            tracing::warn!(job_id = self.id, %error, "a checkpoint is not in the history");
+        }
         self.status.send_modify(|status| status.checkpoint = Some(Arc::new(completed)));
         let Some(checkpoints) = self.checkpoints.as_mut() else { return };
         checkpoints.uncollected += 1;
@@ -707,6 +779,7 @@ impl JobLoop {
                 status.progress = published.progress.clone();
             }
             status.checkpoint = published.checkpoint.take();
+            status.savepoint = published.savepoint.take();
             // While the next attempt starts, the reason of the last one stays visible.
             if status.failure.is_none() && !status.state.is_terminal() {
                 status.failure = published.failure.take();
@@ -759,7 +832,8 @@ impl JobLoop {
         };
         self.workers
             .insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
-        tokio::spawn(watch_worker(self.scheduler.clone(), worker, self.log.clone(), self.inputs.clone(), killed));
+        let claiming = claim(self.log.clone(), self.restore.clone(), self.spec.checkpoints.keep, generation);
+        tokio::spawn(watch_worker(self.scheduler.clone(), worker, claiming, self.inputs.clone(), killed));
     }
 }
 
@@ -769,8 +843,9 @@ fn stop_message(mode: rpc::StopMode) -> rpc::ControllerMessage {
 }
 
 /// Claims the log for a generation.
-async fn claim(log: &Log, generation: u64) -> Result<Claim, Failure> {
-    let claim = log.claim(generation, uuid::Uuid::new_v4().to_string()).await.map_err(|error| {
+async fn claim(log: Log, restore: RestorePoint, keep: usize, generation: u64) -> Result<Claim, Failure> {
+    let owner = uuid::Uuid::new_v4().to_string();
+    let claim = log.claim_from(&restore, keep, generation, owner).await.map_err(|error| {
         let class = match &error {
             LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
             _ => ErrorClass::Fatal,
@@ -790,7 +865,7 @@ async fn claim(log: &Log, generation: u64) -> Result<Claim, Failure> {
 async fn watch_worker(
     scheduler: Arc<dyn Scheduler>,
     worker: StartWorker,
-    log: Log,
+    claiming: impl Future<Output = Result<Claim, Failure>>,
     inputs: mpsc::WeakSender<Input>,
     mut killed: oneshot::Receiver<()>,
 ) {
@@ -802,7 +877,7 @@ async fn watch_worker(
     };
     // Not before the log is ours: an older worker must not be able to commit what this one does not know of.
     let claimed = tokio::select! {
-        claimed = claim(&log, generation) => claimed,
+        claimed = claiming => claimed,
         _ = &mut killed => return report(WorkerEvent::Exited(Exit::default())).await,
     };
     match claimed {

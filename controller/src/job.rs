@@ -8,6 +8,8 @@ use artifacts::Digest;
 use protocol::rpc;
 
 use crate::checkpoint::Completed;
+use crate::compatibility::Allowed;
+use crate::log::RestorePoint;
 use crate::state::JobState;
 
 /// What to run.
@@ -36,6 +38,12 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// Checkpoints that are kept; older ones are collected.
     pub keep: usize,
+    /// What the job goes on from when it starts; after failures it is always the latest.
+    pub restore: RestorePoint,
+    /// What may be wrong when it goes on from another query's.
+    pub allowed: Allowed,
+    /// The name that the checkpoint gets with which the job is stopped.
+    pub savepoint: Option<String>,
 }
 
 /// What a worker is told beside its plan.
@@ -49,6 +57,8 @@ pub struct Tuning {
     pub queue_batches: u32,
     /// Longest that an operator whose results are updated gathers changes.
     pub update_flush: Duration,
+    /// So many state files of a table and task are merged into one; `None`: they stay as they are.
+    pub compact_after: Option<u32>,
 }
 
 /// How to stop.
@@ -150,6 +160,8 @@ pub struct JobStatus {
     pub failure: Option<Failure>,
     /// The newest checkpoint of this controller.
     pub checkpoint: Option<Arc<Completed>>,
+    /// The epoch that has got the name of [`Checkpointing::savepoint`], or why it has not.
+    pub savepoint: Option<Result<u64, Failure>>,
 }
 
 #[cfg(test)]
@@ -189,12 +201,16 @@ pub(crate) mod tests {
                 source_linger: Duration::from_millis(100),
                 queue_batches: 16,
                 update_flush: Duration::from_secs(2),
+                compact_after: None,
             },
             checkpoints: Checkpointing {
                 url: "/nowhere".into(),
                 interval: Duration::from_secs(10),
                 timeout: Duration::from_secs(600),
                 keep: 10,
+                restore: RestorePoint::Latest,
+                allowed: Allowed::default(),
+                savepoint: None,
             },
         }
     }

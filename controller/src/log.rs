@@ -14,6 +14,10 @@
 //! So the log is what ends with the last record and has no gaps, in which the generation changes at fences, upwards.
 //! What lies below a gap, or does not follow, was left by a zombie: nobody reads it, and the collector takes it.
 //!
+//! **Going back.** A generation may begin at an earlier checkpoint, or at a savepoint: then its fence holds that manifest,
+//! and until a manifest follows the fence it stands for the newest one. So whoever restarts the job after a crash goes
+//! on from there too, and not from what the user has left behind.
+//!
 //! An operation that fails is asked again for a while, at the same number. Creating again is how to read an answer
 //! that was lost: the record is there afterwards, durably, and its bytes say whose it is. Nothing else is ever tried.
 //!
@@ -22,12 +26,15 @@
 //! Cost: a record is two operations (create, list); reading a log is a listing and one reading for each record from the
 //! last one down to the newest manifest, which is one or two. A listing is as long as what the collector retains.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::objects::{Created, Entry, ObjectError, Objects};
 use bytes::Bytes;
 use protocol::checkpoint::{FORMAT, Fence, Manifest, Record};
+use protocol::mutant::{self, Mutant};
 use serde_json::Value;
 
 /// How often a claim begins anew because somebody else was faster. Each time, another generation had its fence.
@@ -68,7 +75,7 @@ impl Default for Patience {
 pub struct LogView {
     /// The number of the last record; 0: there is none.
     pub last: u64,
-    /// The newest checkpoint.
+    /// The newest checkpoint, or the one that a fence after it has gone back to.
     pub newest: Option<Manifest>,
     /// The largest generation in the log, which is its last record's; 0: there is none.
     pub generation: u64,
@@ -80,8 +87,50 @@ pub struct Claim {
     pub generation: u64,
     /// Of its fence.
     pub number: u64,
-    /// The newest checkpoint before the fence.
+    /// What it goes on from.
     pub restore: Option<Manifest>,
+}
+
+/// What a generation is to go on from, as users write it: `latest`, `17`, `savepoint:before-upgrade`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RestorePoint {
+    /// Where the log ends.
+    #[default]
+    Latest,
+    /// The checkpoint of that epoch, as long as the collector retains it.
+    Epoch(u64),
+    /// The checkpoint of that name.
+    Savepoint(String),
+}
+
+const SAVEPOINT: &str = "savepoint:";
+
+impl fmt::Display for RestorePoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestorePoint::Latest => f.write_str("latest"),
+            RestorePoint::Epoch(epoch) => write!(f, "{epoch}"),
+            RestorePoint::Savepoint(name) => write!(f, "{SAVEPOINT}{name}"),
+        }
+    }
+}
+
+impl FromStr for RestorePoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "latest" {
+            return Ok(RestorePoint::Latest);
+        }
+        if let Some(name) = text.strip_prefix(SAVEPOINT) {
+            return match check_savepoint_name(name) {
+                Ok(()) => Ok(RestorePoint::Savepoint(name.to_owned())),
+                Err(error) => Err(error.to_string()),
+            };
+        }
+        let wrong = || format!("must be \"latest\", the number of an epoch, or \"{SAVEPOINT}NAME\", not \"{text}\"");
+        text.parse().map(RestorePoint::Epoch).map_err(|_| wrong())
+    }
 }
 
 /// A manifest that was given a name.
@@ -107,6 +156,8 @@ pub enum LogError {
     SavepointName { name: String },
     #[error("savepoint \"{name}\" already exists")]
     SavepointExists { name: String },
+    #[error("there is no checkpoint \"{point}\" in \"{path}\"")]
+    Missing { point: RestorePoint, path: String },
 }
 
 impl LogError {
@@ -121,6 +172,7 @@ impl LogError {
             LogError::Contended { .. } => Some("end the other programs that run this job"),
             LogError::SavepointName { .. } => Some("a name has 1 to 100 letters, digits, \"-\" and \"_\""),
             LogError::SavepointExists { .. } => Some("give another name"),
+            LogError::Missing { .. } => Some("streamwright state ls shows which checkpoints and savepoints there are"),
         }
     }
 }
@@ -173,8 +225,32 @@ impl Log {
     /// When it cannot be read or is damaged. Then nobody may run the job: without its newest manifest it would begin
     /// anew and write its output again.
     pub async fn read(&self) -> Result<LogView, LogError> {
-        let Tail { last, generation, manifests } = self.tail(1).await?;
-        Ok(LogView { last, newest: manifests.into_iter().next(), generation })
+        let tail = self.tail(1).await?;
+        Ok(LogView { last: tail.last, newest: tail.newest().cloned(), generation: tail.generation })
+    }
+
+    /// The manifest that is meant: of the log the newest `keep` are looked at, which are those that stay while a
+    /// generation begins.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; when there is no such checkpoint. That there is none at all is no error of `latest`.
+    pub async fn find(&self, point: &RestorePoint, keep: usize) -> Result<Option<Manifest>, LogError> {
+        let tail = self.tail(keep.max(1)).await?;
+        self.find_in(&tail, point).await
+    }
+
+    async fn find_in(&self, tail: &Tail, point: &RestorePoint) -> Result<Option<Manifest>, LogError> {
+        let found = match point {
+            RestorePoint::Latest => return Ok(tail.newest().cloned()),
+            RestorePoint::Epoch(epoch) => {
+                tail.from.iter().chain(&tail.manifests).find(|manifest| manifest.epoch == *epoch).cloned()
+            }
+            RestorePoint::Savepoint(name) => self.savepoint(name).await?,
+        };
+        match found {
+            Some(found) => Ok(Some(found)),
+            None => Err(LogError::Missing { point: point.clone(), path: self.shown("log") }),
+        }
     }
 
     /// The newest manifests, at most so many and at least one if there is any, the newest first.
@@ -191,15 +267,35 @@ impl Log {
     /// # Errors
     /// When the log cannot be read or written. The fence may be there nevertheless, and is nobody's.
     pub async fn claim(&self, at_least: u64, owner: impl Into<String>) -> Result<Claim, LogError> {
+        self.claim_from(&RestorePoint::Latest, 1, at_least, owner).await
+    }
+
+    /// As [`Self::claim`], to go on from that point, of which [`Self::find`] says what `keep` is.
+    ///
+    /// Only what the collector retains can be chosen, and it is looked for anew at each attempt. So no collector, a
+    /// zombie's neither, removes its files: what is among the newest `keep` manifests when the fence is created is
+    /// among them in every earlier view of the log that knows it; and later views see the fence.
+    ///
+    /// # Errors
+    /// As [`Self::claim`]; when there is no such checkpoint.
+    pub async fn claim_from(
+        &self,
+        point: &RestorePoint,
+        keep: usize,
+        at_least: u64,
+        owner: impl Into<String>,
+    ) -> Result<Claim, LogError> {
         let owner = owner.into();
         for _ in 0..CLAIMS {
-            let view = self.read().await?;
-            let number = view.last + 1;
-            let generation = at_least.max(view.generation + 1);
+            let tail = self.tail(keep.max(1)).await?;
+            let restore = self.find_in(&tail, point).await?;
+            let from = restore.clone().filter(|restore| tail.newest() != Some(restore)).map(Box::new);
+            let number = tail.last + 1;
+            let generation = at_least.max(tail.generation + 1);
             let at_micros = chrono::Utc::now().timestamp_micros();
-            let fence = Record::Fence(Fence { generation, owner: owner.clone(), at_micros });
+            let fence = Record::Fence(Fence { generation, owner: owner.clone(), at_micros, from });
             if self.create(number, text(serde_json::to_vec_pretty(&fence))).await? {
-                return Ok(Claim { generation, number, restore: view.newest });
+                return Ok(Claim { generation, number, restore });
             }
         }
         Err(LogError::Contended { path: self.shown("log") })
@@ -216,9 +312,7 @@ impl Log {
     /// # Errors
     /// A name that is taken by another manifest or is none, or a store that fails.
     pub async fn save(&self, name: &str, manifest: &Manifest) -> Result<(), LogError> {
-        if !is_savepoint_name(name) {
-            return Err(LogError::SavepointName { name: name.to_owned() });
-        }
+        check_savepoint_name(name)?;
         let bytes = text(serde_json::to_vec_pretty(manifest));
         if self.create_or_compare(&self.savepoint_name(name), bytes).await? {
             Ok(())
@@ -232,9 +326,7 @@ impl Log {
     /// # Errors
     /// A name that is none, or a manifest that cannot be read.
     pub async fn savepoint(&self, name: &str) -> Result<Option<Manifest>, LogError> {
-        if !is_savepoint_name(name) {
-            return Err(LogError::SavepointName { name: name.to_owned() });
-        }
+        check_savepoint_name(name)?;
         let object = self.savepoint_name(name);
         let Some(bytes) = self.get(&object).await? else { return Ok(None) };
         let manifest: serde_json::Result<Manifest> = serde_json::from_value(self.parse(&object, &bytes)?);
@@ -249,7 +341,7 @@ impl Log {
         let mut savepoints = vec![];
         for entry in self.list("savepoints/").await? {
             let name = self.below(&entry, "savepoints/").and_then(|file| file.strip_suffix(".json"));
-            let Some(name) = name.filter(|name| is_savepoint_name(name)) else { continue };
+            let Some(name) = name.filter(|name| check_savepoint_name(name).is_ok()) else { continue };
             if let Some(manifest) = self.savepoint(name).await? {
                 savepoints.push(Savepoint { name: name.to_owned(), manifest });
             }
@@ -315,7 +407,13 @@ impl Log {
             }
             expected -= 1;
             match record {
-                Record::Fence(_) => allowed = 0..=generation.saturating_sub(1),
+                Record::Fence(fence) => {
+                    allowed = 0..=generation.saturating_sub(1);
+                    // Of several without a manifest between them the last one has the word.
+                    if tail.manifests.is_empty() && tail.from.is_none() {
+                        tail.from = fence.from.map(|from| *from);
+                    }
+                }
                 Record::Checkpoint(manifest) => {
                     allowed = generation..=generation;
                     tail.manifests.push(manifest);
@@ -354,7 +452,9 @@ impl Log {
     /// The document, if it is not of a newer format, of which nothing else can be expected to make sense.
     fn parse(&self, name: &str, bytes: &[u8]) -> Result<Value, LogError> {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| self.unreadable(name, error))?;
-        match value.get("format").and_then(Value::as_u64) {
+        // Of a fence that goes back the format is that of its manifest.
+        let format = value.get("format").or_else(|| value.pointer("/from/format"));
+        match format.and_then(Value::as_u64) {
             Some(found) if found > u64::from(FORMAT) => {
                 Err(LogError::Newer { path: self.url_of(name), found, known: FORMAT })
             }
@@ -455,11 +555,11 @@ impl Writer {
         manifest.generation = generation;
         let bytes = text(serde_json::to_vec_pretty(&Record::Checkpoint(manifest)));
         match self.log.create(number, bytes).await {
-            Ok(true) => {
+            Ok(committed) if committed || mutant::is(Mutant::ZombieAccepted) => {
                 self.next += 1;
                 Ok(number)
             }
-            Ok(false) => {
+            Ok(_) => {
                 // Only for the message: that this generation is over is certain.
                 let by_generation = self.log.read().await.ok().map(|view| view.generation);
                 Err(AppendError::Fenced { generation, number, by_generation })
@@ -474,8 +574,17 @@ impl Writer {
 pub(crate) struct Tail {
     pub(crate) last: u64,
     pub(crate) generation: u64,
+    /// What the last fence has gone back to, if no manifest follows it.
+    pub(crate) from: Option<Manifest>,
     /// The newest first.
     pub(crate) manifests: Vec<Manifest>,
+}
+
+impl Tail {
+    /// What the next generation goes on from.
+    fn newest(&self) -> Option<&Manifest> {
+        self.from.as_ref().or(self.manifests.first())
+    }
 }
 
 /// What is left of the patience with one operation.
@@ -510,8 +619,16 @@ pub(crate) fn record_number(file: &str) -> Option<u64> {
     (number > 0 && record_file(number) == file).then_some(number)
 }
 
-fn is_savepoint_name(name: &str) -> bool {
-    (1..=100).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+/// Whether a savepoint can have that name.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_savepoint_name(name: &str) -> Result<(), LogError> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match (1..=100).contains(&name.len()) && name.bytes().all(fits) {
+        true => Ok(()),
+        false => Err(LogError::SavepointName { name: name.to_owned() }),
+    }
 }
 
 fn text(written: serde_json::Result<Vec<u8>>) -> Bytes {
@@ -739,6 +856,72 @@ pub(crate) mod tests {
         assert_eq!(epochs, [6, 3]);
         let text = now(objects.get("job/log/0000000006.json")).unwrap().unwrap();
         assert!(text.starts_with(b"{\n  \"record\": \"checkpoint\",\n"), "{text:?}");
+    }
+
+    #[test]
+    fn points_are_read_as_they_are_written() {
+        let name = || "before-upgrade_2".to_owned();
+        for point in [RestorePoint::Latest, RestorePoint::Epoch(17), RestorePoint::Savepoint(name())] {
+            assert_eq!(point.to_string().parse(), Ok(point));
+        }
+        let error = "newest".parse::<RestorePoint>().unwrap_err();
+        assert_eq!(error, r#"must be "latest", the number of an epoch, or "savepoint:NAME", not "newest""#);
+        let error = "savepoint:../a".parse::<RestorePoint>().unwrap_err();
+        assert_eq!(error, r#""../a" cannot be the name of a savepoint"#);
+        assert!("-1".parse::<RestorePoint>().is_err() && "savepoint:".parse::<RestorePoint>().is_err());
+    }
+
+    #[test]
+    fn a_generation_can_go_back() {
+        let log = log(Arc::new(MemoryObjects::new()));
+        let mut writer = log.writer(&now(log.claim(0, "a")).unwrap());
+        for label in 2..8 {
+            assert_eq!(now(writer.append(manifest(label))).unwrap(), label as u64);
+        }
+        let at = |epoch: u64| Manifest { epoch, generation: 1, ..manifest(epoch as i64) };
+        now(log.save("kept", &at(2))).unwrap();
+        let go_back = |point: RestorePoint| now(log.claim_from(&point, 3, 0, "b"));
+
+        let claim = go_back(RestorePoint::Epoch(5)).unwrap();
+        assert_eq!((claim.generation, claim.number, claim.restore.as_ref()), (2, 8, Some(&at(5))));
+        // It crashes before its first checkpoint: the next one goes back too, though there are newer manifests.
+        let view = now(log.read()).unwrap();
+        assert_eq!((view.last, view.newest, view.generation), (8, Some(at(5)), 2));
+        assert_eq!(now(log.claim(0, "c")).unwrap().restore, Some(at(5)));
+        // One changes one's mind.
+        assert_eq!(go_back(RestorePoint::Epoch(7)).unwrap().restore, Some(at(7)));
+        assert_eq!(go_back(RestorePoint::Savepoint("kept".into())).unwrap().restore, Some(at(2)));
+        assert_eq!(now(log.find(&RestorePoint::Epoch(2), 1)).unwrap(), Some(at(2)), "the fence keeps it");
+
+        // What is not retained, or was never there, is no choice, and leaves no fence.
+        let last = now(log.read()).unwrap().last;
+        for point in [RestorePoint::Epoch(4), RestorePoint::Epoch(8), RestorePoint::Savepoint("other".into())] {
+            let error = go_back(point.clone()).unwrap_err();
+            assert!(matches!(error, LogError::Missing { .. }), "{error}");
+            let expected = format!("there is no checkpoint \"{point}\" in \"memory:/job/log\"");
+            assert_eq!(error.to_string(), expected);
+        }
+        assert_eq!(now(log.read()).unwrap().last, last);
+
+        // The first manifest behind the fence is where the log goes on.
+        let claim = now(log.claim(0, "d")).unwrap();
+        let mut writer = log.writer(&claim);
+        let epoch = now(writer.append(manifest(99))).unwrap();
+        assert_eq!(epoch, last + 2);
+        assert_eq!(now(log.claim(0, "e")).unwrap().restore.unwrap().complete_micros, 99);
+        // Of what was left behind nothing is lost, as long as it is retained.
+        assert_eq!(go_back(RestorePoint::Epoch(7)).unwrap().restore, Some(at(7)));
+        assert_eq!(go_back(RestorePoint::Latest).unwrap().restore, Some(at(7)));
+    }
+
+    #[test]
+    fn a_fence_that_goes_back_to_a_newer_format_is_refused() {
+        let objects = Arc::new(MemoryObjects::new());
+        let log = log(objects.clone());
+        let fence = r#"{"record":"fence","generation":1,"owner":"a","at_micros":0,"from":{"format":99}}"#;
+        now(objects.put("job/log/0000000001.json", fence.into())).unwrap();
+        let error = now(log.read()).unwrap_err();
+        assert!(matches!(error, LogError::Newer { found: 99, .. }), "{error}");
     }
 
     #[tokio::test]

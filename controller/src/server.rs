@@ -29,11 +29,12 @@ const OUTBOUND_MESSAGES: usize = 16;
 /// From the opening of a stream to its Register.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(crate) type Outbound = mpsc::Sender<Result<rpc::ControllerMessage, Status>>;
+/// What is said to a worker. Dropping it closes the worker's stream, from this side.
+pub type Outbound = mpsc::Sender<Result<rpc::ControllerMessage, Status>>;
 
 /// What reaches a job's loop from its workers.
 #[derive(Debug)]
-pub(crate) enum Attachment {
+pub enum Attachment {
     Attached { register: rpc::Register, outbound: Outbound },
     Said { worker_id: String, generation: u64, message: Message },
     Detached { worker_id: String, generation: u64 },
@@ -41,16 +42,18 @@ pub(crate) enum Attachment {
 
 /// The queues of the jobs that run here, by job id.
 #[derive(Clone, Default)]
-pub(crate) struct Registry {
+pub struct Registry {
     jobs: Arc<Mutex<HashMap<String, mpsc::Sender<Attachment>>>>,
 }
 
 impl Registry {
-    pub(crate) fn add(&self, job_id: &str, queue: mpsc::Sender<Attachment>) {
+    /// From here on, what workers of that job say goes into this queue.
+    pub fn add(&self, job_id: &str, queue: mpsc::Sender<Attachment>) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).insert(job_id.to_string(), queue);
     }
 
-    pub(crate) fn remove(&self, job_id: &str) {
+    /// From here on, workers of that job are refused.
+    pub fn remove(&self, job_id: &str) {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(job_id);
     }
 
@@ -60,8 +63,8 @@ impl Registry {
 }
 
 /// A server that listens. Dropping it closes it and every stream.
-pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     _stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -73,7 +76,10 @@ impl Drop for Server {
 }
 
 /// Listens on a free port of the loopback interface.
-pub(crate) async fn start(registry: Registry) -> std::io::Result<Server> {
+///
+/// # Errors
+/// When there is none.
+pub async fn start(registry: Registry) -> std::io::Result<Server> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,4 +1,5 @@
-//! The metadata store: which jobs there are, what is wanted of them, what became of them.
+//! The metadata store: which jobs there are, what is wanted of them, what became of them, and how their last checkpoints
+//! went.
 //!
 //! An SQLite file in the state directory, in WAL mode with one connection: the controller is its only writer (see
 //! [`crate::lock`]), readers may look at any time. A commit survives the end of the process at once, and the end of the
@@ -10,18 +11,25 @@
 //! Not here: progress, which is worth nothing after the moment, and the bytes of binaries.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use artifacts::Digest;
+use protocol::checkpoint::{Reason, SnapshotTimes};
+use serde_json::Value;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
 
+use crate::checkpoint::{Completed, Part};
 use crate::job::{ErrorClass, Failure, JobSpec};
 use crate::state::JobState;
 
 /// The schema, step by step; the position is the version that the step leads from.
-const MIGRATIONS: &[&str] = &[include_str!("store/0_jobs.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("store/0_jobs.sql"), include_str!("store/1_checkpoints.sql")];
+
+/// Most checkpoints of a job in its history.
+const CHECKPOINTS_MOST: i64 = 100;
 
 /// The file's name in the state directory.
 pub const FILE: &str = "state.sqlite";
@@ -346,6 +354,123 @@ impl Store {
             })
             .collect()
     }
+
+    /// Adds a checkpoint to the history of a job, of which those before the last hundred go.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn record_checkpoint(&self, job: &str, completed: &Completed) -> Result<(), StoreError> {
+        let reason = serde_json::to_value(completed.reason).ok();
+        let reason = reason.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let mut transaction = self.pool.begin().await.map_err(sql("write to"))?;
+        let seq: i64 = sqlx::query_scalar(
+            "INSERT INTO checkpoints (job, epoch, generation, reason, begun_at, collect_micros, write_micros,
+                 publish_micros, files, bytes, merged_bytes)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        )
+        .bind(job)
+        .bind(completed.epoch as i64)
+        .bind(completed.generation as i64)
+        .bind(reason)
+        .bind(completed.begun_micros)
+        .bind(micros(completed.collect))
+        .bind(micros(completed.write))
+        .bind(micros(completed.publish))
+        .bind(completed.files as i64)
+        .bind(completed.bytes as i64)
+        .bind(completed.merged_bytes as i64)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(sql("write to"))?;
+        for part in &completed.tasks {
+            sqlx::query(
+                "INSERT INTO checkpoint_tasks (checkpoint, stage, task, align_micros, snapshot_micros, upload_micros,
+                     rows, bytes)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(seq)
+            .bind(part.place.0 as i64)
+            .bind(part.place.1 as i64)
+            .bind(part.times.align as i64)
+            .bind(part.times.snapshot as i64)
+            .bind(part.times.upload as i64)
+            .bind(part.rows as i64)
+            .bind(part.bytes as i64)
+            .execute(&mut *transaction)
+            .await
+            .map_err(sql("write to"))?;
+        }
+        sqlx::query(
+            "DELETE FROM checkpoints WHERE job = ?1 AND seq <=
+                 (SELECT seq FROM checkpoints WHERE job = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+        )
+        .bind(job)
+        .bind(CHECKPOINTS_MOST)
+        .execute(&mut *transaction)
+        .await
+        .map_err(sql("write to"))?;
+        transaction.commit().await.map_err(sql("write to"))
+    }
+
+    /// The last checkpoints of a job, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn checkpoints(&self, job: &str) -> Result<Vec<Completed>, StoreError> {
+        let rows = sqlx::query("SELECT * FROM checkpoints WHERE job = ? ORDER BY seq")
+            .bind(job)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(sql("read"))?;
+        let mut history = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let parts = sqlx::query("SELECT * FROM checkpoint_tasks WHERE checkpoint = ? ORDER BY stage, task")
+                .bind(column::<i64>(row, "seq")?)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(sql("read"))?;
+            history.push(completed(row, &parts)?);
+        }
+        Ok(history)
+    }
+}
+
+/// As the store has it.
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn completed(row: &SqliteRow, parts: &[SqliteRow]) -> Result<Completed, StoreError> {
+    let number = |name: &str| column::<i64>(row, name).map(|number| number as u64);
+    let time = |name: &str| number(name).map(Duration::from_micros);
+    let reason: String = column(row, "reason")?;
+    let part = |row: &SqliteRow| {
+        let number = |name: &str| column::<i64>(row, name).map(|number| number as u64);
+        Ok(Part {
+            place: (number("stage")? as usize, number("task")? as usize),
+            times: SnapshotTimes {
+                align: number("align_micros")?,
+                snapshot: number("snapshot_micros")?,
+                upload: number("upload_micros")?,
+            },
+            rows: number("rows")?,
+            bytes: number("bytes")?,
+        })
+    };
+    Ok(Completed {
+        epoch: number("epoch")?,
+        generation: number("generation")?,
+        reason: serde_json::from_value::<Reason>(Value::String(reason))
+            .map_err(|error| StoreError::Unreadable(error.to_string()))?,
+        begun_micros: column(row, "begun_at")?,
+        collect: time("collect_micros")?,
+        write: time("write_micros")?,
+        publish: time("publish_micros")?,
+        files: number("files")? as usize,
+        bytes: number("bytes")?,
+        merged_bytes: number("merged_bytes")?,
+        tasks: parts.iter().map(part).collect::<Result<_, StoreError>>()?,
+    })
 }
 
 fn column<'r, T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>>(
@@ -439,6 +564,56 @@ mod tests {
         let job = store.job("one").await.unwrap().unwrap();
         assert_eq!(job.state, JobState::Failed);
         assert_eq!(job.failure.unwrap().message, "the controller ended while the job was Running");
+    }
+
+    #[tokio::test]
+    async fn the_last_checkpoints_of_each_job_are_its_history() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        store.insert("one", &spec()).await.unwrap();
+        store.insert("other", &spec()).await.unwrap();
+        let part = |task| Part {
+            place: (3, task),
+            times: SnapshotTimes { align: 1, snapshot: 2, upload: 3 },
+            rows: 4,
+            bytes: 5,
+        };
+        let completed = |epoch| Completed {
+            epoch,
+            generation: 2,
+            reason: Reason::Stop,
+            begun_micros: 17,
+            collect: Duration::from_micros(6),
+            write: Duration::from_micros(7),
+            publish: Duration::from_secs(8),
+            bytes: 10,
+            files: 2,
+            merged_bytes: 9,
+            tasks: vec![part(0), part(1)],
+        };
+        store.record_checkpoint("other", &completed(1)).await.unwrap();
+        for epoch in 1..=105 {
+            store.record_checkpoint("one", &completed(epoch)).await.unwrap();
+        }
+        let history = store.checkpoints("one").await.unwrap();
+        assert_eq!(history, (6..=105).map(completed).collect::<Vec<_>>());
+        assert_eq!(store.checkpoints("other").await.unwrap(), [completed(1)]);
+        let parts: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM checkpoint_tasks").fetch_one(&store.pool).await.unwrap();
+        assert_eq!(parts, 2 * 101);
+    }
+
+    #[tokio::test]
+    async fn a_store_without_a_history_gets_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        let back = "DROP TABLE checkpoint_tasks; DROP TABLE checkpoints; PRAGMA user_version = 1";
+        sqlx::raw_sql(back).execute(&store.pool).await.unwrap();
+        store.insert("one", &spec()).await.unwrap();
+        store.close().await;
+        let store = Store::open(directory.path()).await.unwrap();
+        assert_eq!(store.last_job().await.unwrap().unwrap().id, "one");
+        assert_eq!(store.checkpoints("one").await.unwrap(), []);
     }
 
     #[tokio::test]

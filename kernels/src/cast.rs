@@ -31,7 +31,9 @@ fn bind(params: &[Param], ret: &ScalarType, safe: bool) -> Result<Block, String>
     let (from, to) = (param.ty.to_arrow(), ret.to_arrow());
     let as_json = ret.is_text() && is_nested(&from);
     let between_nested = is_nested(&from) && is_nested(&to);
-    if !as_json && !between_nested && from != to && !can_cast_types(&from, &to) {
+    // Arrow makes a list of one item of any value.
+    let into_nested = is_nested(&to) && !is_nested(&from) && from != DataType::Null;
+    if into_nested || (!as_json && !between_nested && from != to && !can_cast_types(&from, &to)) {
         return Err(format!("cannot cast type {} to {ret}", param.ty));
     }
     let options = CastOptions { safe, ..STRICT };
@@ -180,5 +182,8 @@ mod tests {
         let params = [Param::column(ScalarType::Bool, true)];
         let error = Kernel::new(function::cast, &params, &ScalarType::Date).unwrap_err();
         assert_eq!(error, "cannot cast type BOOLEAN to DATE");
+        let params = [Param::column(ScalarType::Utf8, true)];
+        let error = Kernel::new(function::cast, &params, &ScalarType::List(Box::new(ScalarType::Int64))).unwrap_err();
+        assert_eq!(error, "cannot cast type TEXT to BIGINT[]");
     }
 }

@@ -64,6 +64,9 @@ pub struct SinkPlan {
 pub struct EdgePlan {
     pub from: usize,
     pub to: usize,
+    /// To which of the receiver's inputs: 0, or 1 for the right side of a join.
+    #[serde(default)]
+    pub port: usize,
     pub exchange: ExchangePlan,
 }
 

@@ -124,6 +124,11 @@ impl Field {
     pub fn new(name: impl Into<String>, ty: ScalarType, nullable: bool) -> Self {
         Field { name: name.into(), ty, nullable }
     }
+
+    /// Whether rows without this column can be read as if it had nothing in it: null, none counted, false.
+    pub fn can_be_empty(&self) -> bool {
+        self.nullable || matches!(self.ty, ScalarType::Int64 | ScalarType::Bool)
+    }
 }
 
 /// The columns of a relation, in order.
@@ -325,6 +330,30 @@ impl ScalarType {
         })
     }
 
+    /// Whether each value is one of `to` as it is: the same type, a wider integer or float, a decimal of more digits.
+    pub fn widens_to(&self, to: &ScalarType) -> bool {
+        use ScalarType::*;
+        let bits = |ty: &ScalarType| match ty {
+            Int8 | UInt8 => 8,
+            Int16 | UInt16 => 16,
+            Int32 | UInt32 => 32,
+            _ => 64,
+        };
+        match (self, to) {
+            (from, to) if from == to => true,
+            (Float32, Float64) => true,
+            (Decimal { precision: from, scale: a }, Decimal { precision: to, scale: b }) => a == b && from <= to,
+            (from, to) if from.is_integer() && to.is_integer() => {
+                match (from.is_signed_integer(), to.is_signed_integer()) {
+                    (true, true) | (false, false) => bits(from) <= bits(to),
+                    (false, true) => bits(from) < bits(to),
+                    (true, false) => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
     pub fn is_integer(&self) -> bool {
         self.is_signed_integer() || self.is_unsigned_integer()
     }
@@ -429,6 +458,27 @@ mod tests {
         let find = |wanted| find_name(["userId", "userid", "At", "größe"], wanted);
         assert_eq!((find("userid"), find("userId"), find("USERID")), (Some(1), Some(0), None));
         assert_eq!((find("at"), find("GRÖSSE"), find("GRÖßE"), find("a")), (Some(2), None, Some(3), None));
+    }
+
+    #[test]
+    fn types_widen_where_no_value_changes() {
+        use ScalarType::*;
+        let decimal = |precision, scale| Decimal { precision, scale };
+        for (from, to, widens) in [
+            (Int32, Int64, true),
+            (Int64, Int32, false),
+            (UInt32, Int64, true),
+            (UInt64, Int64, false),
+            (Int8, UInt64, false),
+            (Float32, Float64, true),
+            (Int32, Float64, false),
+            (decimal(10, 2), decimal(12, 2), true),
+            (decimal(10, 2), decimal(12, 3), false),
+            (Utf8, Utf8, true),
+            (Utf8, Json, false),
+        ] {
+            assert_eq!(from.widens_to(&to), widens, "{from} to {to}");
+        }
     }
 
     #[test]

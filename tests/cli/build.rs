@@ -117,10 +117,12 @@ fn the_same_query_is_the_same_bytes_for_anybody_anywhere() {
 }
 
 #[test]
-fn directories_of_a_build_may_be_relative() {
+fn directories_and_compiler_of_a_build_may_be_relative() {
     let user = User::with_empty_store();
+    script(&user.path("compiler"), "exec rustc \"$@\"");
+    let compiler = ["--set", "compiler.rustc=./compiler"];
     let settings = ["--set", "compiler.build-dir=work", "--set", "compiler.artifact-url=store"];
-    assert_eq!(build(&user, &[settings.as_slice(), &[BEATS]].concat())["cached"], false);
+    assert_eq!(build(&user, &[settings.as_slice(), &compiler, &[BEATS]].concat())["cached"], false);
     assert_eq!((names(&user.path("work")).len(), names(&user.path("store/ac")).len()), (0, 1));
 }
 
@@ -161,6 +163,17 @@ fn a_bundle_that_is_missing_damaged_or_for_another_compiler_is_said_with_the_rem
         let refused = user.streamwright(&["run", "--set", &setting, BEATS]).with_code(4).without_rows();
         refused.saying(message).saying(remedy);
     }
+}
+
+#[test]
+fn a_bundle_that_has_been_written_builds_the_same_binary() {
+    let user = User::with_empty_store();
+    let own = build(&user, &[BEATS]);
+    let written = user.streamwright(&["bundle", "toolchain"]).with_code(0);
+    assert!(written.stdout.contains("Set compiler.bundle to this directory"), "{}", written.stdout);
+    let elsewhere = ["--set", "compiler.bundle=toolchain", "--artifact-url", "elsewhere"];
+    let other = build(&user, &[elsewhere.as_slice(), &[BEATS]].concat());
+    assert_eq!((&other["cached"], &other["binary"]), (&json!(false), &own["binary"]));
 }
 
 /// `bundle.json` of a bundle without libraries.

@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use crate::user::{User, children, names, wait_for_end_of};
 
-const ROWS: u64 = 40_000;
+pub(crate) const ROWS: u64 = 40_000;
 /// Rows of each second of event time.
-const ROWS_PER_WINDOW: u64 = 1_000;
-const KEYS: u64 = 7;
+pub(crate) const ROWS_PER_WINDOW: u64 = 1_000;
+pub(crate) const KEYS: u64 = 7;
 
 /// Rows for about two seconds: each of them once, and their sums by window and key.
-fn query(user: &User) -> String {
+pub(crate) fn query(user: &User) -> String {
     format!(
         "CREATE TABLE beats WITH (connector = 'impulse', event_rate = '20000', message_count = '{ROWS}',
              start_time = '2026-01-01T00:00:00Z', event_time_interval = '1ms');
@@ -38,7 +38,7 @@ fn query(user: &User) -> String {
 }
 
 /// Rows of all visible files of a directory.
-fn rows(directory: &Path) -> Vec<Value> {
+pub(crate) fn rows(directory: &Path) -> Vec<Value> {
     let mut rows = Vec::new();
     for name in names(directory).into_iter().filter(|name| !name.starts_with('.')) {
         let text = fs::read_to_string(directory.join(name)).unwrap();
@@ -47,14 +47,12 @@ fn rows(directory: &Path) -> Vec<Value> {
     rows
 }
 
-fn check(user: &User) {
-    let mut each: Vec<u64> = rows(&user.path("each")).iter().map(|row| row["counter"].as_u64().unwrap()).collect();
-    each.sort_unstable();
-    let twice = each.windows(2).find(|pair| pair[0] == pair[1]);
-    assert_eq!((each.len() as u64, twice), (ROWS, None));
-    assert_eq!(each.last(), Some(&(ROWS - 1)));
+/// Count, sum, and distinct halves.
+pub(crate) type Sums = (u64, u64, u64);
 
-    let mut expected: BTreeMap<(u64, u64), (u64, u64, u64)> = BTreeMap::new();
+/// By window and key.
+pub(crate) fn expected_sums() -> BTreeMap<(u64, u64), Sums> {
+    let mut expected: BTreeMap<(u64, u64), Sums> = BTreeMap::new();
     let mut halves: BTreeMap<(u64, u64), Vec<u64>> = BTreeMap::new();
     for counter in 0..ROWS {
         let group = (counter / ROWS_PER_WINDOW, counter % KEYS);
@@ -66,16 +64,29 @@ fn check(user: &User) {
         values.dedup();
         expected.get_mut(group).unwrap().2 = values.len() as u64;
     }
+    expected
+}
+
+/// A row of the sums.
+pub(crate) fn sums(row: &Value) -> ((u64, u64), Sums) {
+    let start: time::Seconds = row["start"].as_str().unwrap().into();
+    let number = |name: &str| row[name].as_u64().unwrap();
+    ((start.0, number("k")), (number("n"), number("total"), number("halves")))
+}
+
+pub(crate) fn check(user: &User) {
+    let mut each: Vec<u64> = rows(&user.path("each")).iter().map(|row| row["counter"].as_u64().unwrap()).collect();
+    each.sort_unstable();
+    let twice = each.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!((each.len() as u64, twice), (ROWS, None));
+    assert_eq!(each.last(), Some(&(ROWS - 1)));
+
+    let expected = expected_sums();
     let found = rows(&user.path("sums"));
     assert_eq!(found.len(), expected.len(), "each window and key once");
     for row in found {
-        let start: time::Seconds = row["start"].as_str().unwrap().into();
-        let number = |name: &str| row[name].as_u64().unwrap();
-        assert_eq!(
-            expected.get(&(start.0, number("k"))),
-            Some(&(number("n"), number("total"), number("halves"))),
-            "{row}"
-        );
+        let (group, sums) = sums(&row);
+        assert_eq!(expected.get(&group), Some(&sums), "{row}");
     }
     // Nothing that was prepared and not published is left.
     for directory in ["each", "sums"] {
@@ -84,9 +95,9 @@ fn check(user: &User) {
     }
 }
 
-mod time {
+pub(crate) mod time {
     /// Seconds since 2026 began, of a time in its first hour: `2026-01-01T00:00:07`.
-    pub(super) struct Seconds(pub(super) u64);
+    pub(crate) struct Seconds(pub(crate) u64);
 
     impl From<&str> for Seconds {
         fn from(time: &str) -> Self {
@@ -120,7 +131,7 @@ fn crashes() -> u64 {
     std::env::var("STREAMWRIGHT_CRASHES").ok().and_then(|count| count.parse().ok()).unwrap_or(6)
 }
 
-const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
+pub(crate) const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
 
 /// Controller and worker are killed together, and started again until the input has ended.
 #[test]
@@ -137,6 +148,9 @@ fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
             let parallelism = ["1", "2", "3"][random.below(3) as usize];
             let mut arguments = vec!["run", "--state-dir", "state", "-p", parallelism, query];
             arguments.extend(OFTEN);
+            // Files of state are merged as often as can be.
+            arguments.extend(["--set", "pipeline.compaction.enabled=true"]);
+            arguments.extend(["--set", "pipeline.compaction.checkpoints-to-compact=2"]);
             let mut running = user.start(user.command(&arguments));
             let crash = left > 0 && attempt < 4;
             if !crash {

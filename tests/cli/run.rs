@@ -103,6 +103,50 @@ fn bad_rows_that_are_dropped_are_counted() {
     ended.saying("finished: 2 rows in, 2 rows out in ").saying(", 1 bad row");
 }
 
+#[test]
+fn a_report_has_what_every_task_has_counted() {
+    let user = User::new();
+    // One row is bad, and one is late, for its window has been closed by the row before it.
+    let rows = "{\"id\": 1, \"at\": \"2026-01-01T00:00:00\"}\n{\"id\": \"two\", \"at\": \"2026-01-01T00:00:01\"}\n\
+                {\"id\": 3, \"at\": \"2026-01-01T00:00:20\"}\n{\"id\": 4, \"at\": \"2026-01-01T00:00:05\"}\n";
+    let path = user.write("v.jsonl", rows);
+    let query = format!(
+        "CREATE TABLE v (id INT NOT NULL, at TIMESTAMP, WATERMARK FOR at)\n\
+         WITH (connector = 'single_file', path = '{}', format = 'json', type = 'source', bad_data = 'drop');\n\
+         SELECT tumble(INTERVAL '10 seconds') AS window, max(id) AS last FROM v GROUP BY window;\n",
+        path.display()
+    );
+    let a_row_a_batch = ["--set", "pipeline.source-batch-size=1"];
+    let command = [&["run", "--report", "report.json", &query][..], &a_row_a_batch].concat();
+    let ended = user.streamwright(&command).with_code(0).saying(", 1 late row").saying(", 1 bad row");
+    assert_eq!(ended.rows().len(), 2);
+
+    let read = || -> Value { serde_json::from_str(&fs::read_to_string(user.path("report.json")).unwrap()).unwrap() };
+    let report = read();
+    assert_eq!((&report["state"], &report["attempt"], &report["restarts"]), (&json!("Finished"), &json!(1), &json!(0)));
+    assert!(report["seconds"].as_f64().unwrap() > 0.0);
+    let tasks = report["tasks"].as_array().unwrap();
+    let total = |counter: &str| -> u64 { tasks.iter().map(|task| task[counter].as_u64().unwrap()).sum() };
+    assert_eq!((total("bad_rows"), total("late_rows")), (1, 1));
+    assert!(total("busy_nanos") > 0 && total("bytes_out") > 0);
+    for task in tasks {
+        assert!(task["name"].is_string() && task["blocked_nanos"].is_u64() && task["finished"] == true, "{task}");
+    }
+    let source = &tasks[0];
+    let counted =
+        ["stage", "task", "rows_in", "batches_in", "bytes_in"].map(|counter| source[counter].as_u64().unwrap());
+    assert_eq!(counted, [0, 0, 3, 3, rows.len() as u64]);
+
+    // A job that fails has counted, too.
+    let failing = query.replace(", bad_data = 'drop'", "");
+    let command = [&["run", "--report", "report.json", &failing][..], &a_row_a_batch].concat();
+    user.streamwright(&command).with_code(1);
+    assert_eq!((&read()["state"], &read()["tasks"][0]["finished"]), (&json!("Failed"), &json!(false)));
+
+    let refused = user.streamwright(&["run", "--report", "missing/report.json", BEATS]).with_code(2).without_rows();
+    refused.saying("cannot create the report \"missing/report.json\"").saying("--report");
+}
+
 // --- outputs -------------------------------------------------------------------------------------------------------
 
 /// Writes five rows to a file or below a directory.

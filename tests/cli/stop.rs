@@ -84,11 +84,25 @@ fn a_reader_that_goes_between_two_rows_is_missed() {
     assert_quiet(&ended.with_code(0));
 }
 
+#[test]
+fn a_run_that_can_be_resumed_has_not_ended_when_its_reader_goes() {
+    let user = User::new();
+    let state = user.path("state").display().to_string();
+    for _ in 0..2 {
+        let (lines, ended) = into_head(&user, &["run", "--state-dir", &state, FLOOD], 1);
+        assert_eq!(lines, ["{\"counter\":0}"], "no checkpoint was due: it begins again");
+        ended.with_code(0);
+    }
+}
+
 /// `streamwright run QUERY | head -n COUNT`
 fn run_into_head(query: &str, count: usize) -> (Vec<String>, Ended) {
-    let user = User::new();
+    into_head(&User::new(), &["run", query], count)
+}
+
+fn into_head(user: &User, arguments: &[&str], count: usize) -> (Vec<String>, Ended) {
     let (reader, writer) = std::io::pipe().unwrap();
-    let running = user.start_into(user.command(&["run", query]), writer);
+    let running = user.start_into(user.command(arguments), writer);
     let (send, receive) = mpsc::channel();
     thread::spawn(move || send.send(head(reader, count)));
     let lines = receive.recv_timeout(PATIENCE).unwrap();

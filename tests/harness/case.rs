@@ -11,6 +11,7 @@
 //! | `.no-oracle` | the reason why DataFusion's answer would be another one, or none |
 //! | `.ordered` | the order of the rows at parallelism 1 matters |
 //! | `.whole` | the reason why the parallel run gets each input as it is, and not cut into parts |
+//! | `.no-crashes` | the reason why the rows of a run with crashes would be other ones |
 //! | `message.txt` | (errors) the rendered diagnostics |
 
 use std::fs;

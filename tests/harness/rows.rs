@@ -19,24 +19,34 @@ pub(crate) fn in_order(lines: &[String]) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-/// The rows that are left once changes have been applied in their order, if all lines are changes as `debezium_json` has
-/// them; or else the lines. How often a row is replaced on the way depends on when batches arrive.
-pub(crate) fn folded(lines: &[String]) -> Result<Vec<String>, String> {
+/// The rows that are left once changes have been applied, if all lines are changes as `debezium_json` has them; or else
+/// the lines. How often a row is replaced on the way depends on when batches arrive. `in_order`: the lines stand in the
+/// order in which they were written.
+pub(crate) fn folded(lines: &[String], in_order: bool) -> Result<Vec<String>, String> {
     let changes: Option<Vec<_>> = lines.iter().map(|line| change(line)).collect();
     let Some(changes) = changes else { return Ok(lines.to_vec()) };
-    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    let unknown = |row: &str| Err(format!("a row is taken back that is not there: {row}"));
+    let mut rows: BTreeMap<&str, i64> = BTreeMap::new();
     for (before, after) in changes {
         if let Some(row) = before {
-            match rows.get_mut(row) {
-                Some(count) if *count > 0 => *count -= 1,
-                _ => return Err(format!("a row is taken back that is not there: {row}")),
+            let count = rows.entry(row).or_default();
+            *count -= 1;
+            if in_order && *count < 0 {
+                return unknown(row);
             }
         }
         if let Some(row) = after {
             *rows.entry(row).or_default() += 1;
         }
     }
-    Ok(rows.into_iter().flat_map(|(row, count)| iter::repeat_n(row.to_owned(), count)).collect())
+    let mut left = Vec::new();
+    for (row, count) in rows {
+        match usize::try_from(count) {
+            Ok(count) => left.extend(iter::repeat_n(row.to_owned(), count)),
+            Err(_) => return unknown(row),
+        }
+    }
+    Ok(left)
 }
 
 /// The rows before and after a change: `{"before":{...},"after":{...},"op":"u"}`.

@@ -1,19 +1,21 @@
-//! A query that runs: plan, rows at parallelism 1 and, with its inputs cut in parts, at 3, and the oracle's answer.
+//! A query that runs: plan, rows at parallelism 1 and, with its inputs cut in parts, at 3, the oracle's answer, and the
+//! rows that are left by crashes.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
+use protocol::job::JobPlan;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::case::{Case, blessing};
 use super::world::World;
-use super::{cut, oracle, rows};
+use super::{crashing, cut, oracle, rows};
 
 /// Tasks of each stage in the parallel run.
 pub(crate) const PARALLEL: usize = 3;
@@ -48,6 +50,7 @@ pub(crate) fn check(case: &Case, world: &World) -> Result<(), String> {
         note(compare(case, &one));
         note(same("parallelism 3 differs from 1", &one, &many));
         note(check_oracle(case, world, &single.compiled, &one));
+        note(check_crashes(case, world, &binary, [&single, &parallel], &one));
     }
     match wrong.is_empty() {
         true => Ok(()),
@@ -63,7 +66,7 @@ fn compare(case: &Case, outputs: &Outputs) -> Result<(), String> {
     }
 }
 
-fn same(what: &str, expected: &Outputs, found: &Outputs) -> Result<(), String> {
+pub(crate) fn same(what: &str, expected: &Outputs, found: &Outputs) -> Result<(), String> {
     if expected.keys().ne(found.keys()) {
         let names = |outputs: &Outputs| outputs.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(format!("{what}: outputs are {}, expected {}", names(found), names(expected)));
@@ -76,10 +79,7 @@ fn same(what: &str, expected: &Outputs, found: &Outputs) -> Result<(), String> {
 
 fn check_oracle(case: &Case, world: &World, compiled: &Compiled, outputs: &Outputs) -> Result<(), String> {
     if case.has(".no-oracle") {
-        return match case.read(".no-oracle")?.trim().is_empty() && !blessing() {
-            true => Err(".no-oracle must hold the reason".to_owned()),
-            false => Ok(()),
-        };
+        return reason(case, ".no-oracle");
     }
     let expected = world.runtime.block_on(oracle::answer(case, compiled)).map_err(|error| {
         format!("oracle: {error}\n(write oracle.sql, or the reason why there is no answer into .no-oracle)")
@@ -87,8 +87,33 @@ fn check_oracle(case: &Case, world: &World, compiled: &Compiled, outputs: &Outpu
     same("output differs from DataFusion's", &expected, outputs)
 }
 
+fn check_crashes(
+    case: &Case,
+    world: &World,
+    binary: &Path,
+    [single, parallel]: [&Run; 2],
+    outputs: &Outputs,
+) -> Result<(), String> {
+    if !crashing::concerns(&single.compiled.plan) {
+        return Ok(());
+    }
+    if case.has(".no-crashes") {
+        return reason(case, ".no-crashes");
+    }
+    let double = Run::compile(case, 2)?;
+    crashing::check(case, world, binary, &[single, &double, parallel], outputs)
+}
+
+/// A file that keeps a case from a test says why.
+fn reason(case: &Case, file: &str) -> Result<(), String> {
+    match case.read(file)?.trim().is_empty() && !blessing() {
+        true => Err(format!("{file} must hold the reason")),
+        false => Ok(()),
+    }
+}
+
 /// A query compiled for one parallelism, and the directory that its sinks write to.
-struct Run {
+pub(crate) struct Run {
     compiled: Compiled,
     out: TempDir,
 }
@@ -113,24 +138,22 @@ impl Run {
         serde_json::to_value(&self.compiled.plan).map_err(|error| error.to_string())
     }
 
+    /// The plan, with another directory for its sinks.
+    pub(crate) fn plan_into(&self, out: &Path) -> Result<JobPlan, String> {
+        let plan = self.plan()?.to_string().replace(&*self.out.path().to_string_lossy(), &out.to_string_lossy());
+        serde_json::from_str(&plan).map_err(|error| error.to_string())
+    }
+
     fn execute(&self, case: &Case, binary: &Path, plan: &Value) -> Result<Ended, String> {
         let path = self.out.path().join(".plan.json");
         fs::write(&path, plan.to_string()).map_err(|error| error.to_string())?;
         let mut command = Command::new(binary);
         command.args(["run", "--plan"]).arg(&path).current_dir(&case.directory).stdin(Stdio::null());
-        let output = loop {
-            match command.output() {
-                // Another case has forked while this binary was being written, and has not begun its program yet.
-                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                output => break output.map_err(|error| format!("{}: {error}", binary.display()))?,
-            }
-        };
+        let output = started(binary, || command.output())?;
         fs::remove_file(&path).map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.out.path().to_string_lossy(), "$OUT");
         let mut outputs = Outputs::new();
-        if !output.stdout.is_empty() || self.writes_to_stdout() {
+        if !output.stdout.is_empty() || writes_to_stdout(&self.compiled.plan) {
             outputs.insert(STDOUT.to_owned(), lines(&String::from_utf8_lossy(&output.stdout)));
         }
         collect(self.out.path(), None, &mut outputs)?;
@@ -141,10 +164,21 @@ impl Run {
             outputs,
         })
     }
+}
 
-    fn writes_to_stdout(&self) -> bool {
-        self.compiled.plan.stages.iter().filter_map(|stage| stage.sink.as_ref()).any(|sink| sink.connector == STDOUT)
+/// Starts a binary that may have been written a moment ago.
+pub(crate) fn started<T>(binary: &Path, mut start: impl FnMut() -> io::Result<T>) -> Result<T, String> {
+    loop {
+        match start() {
+            // Another case has forked while this binary was being written, and has not begun its program yet.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::sleep(Duration::from_millis(5)),
+            started => return started.map_err(|error| format!("{}: {error}", binary.display())),
+        }
     }
+}
+
+pub(crate) fn writes_to_stdout(plan: &JobPlan) -> bool {
+    plan.stages.iter().filter_map(|stage| stage.sink.as_ref()).any(|sink| sink.connector == STDOUT)
 }
 
 /// What a process left behind.
@@ -163,7 +197,7 @@ impl Ended {
         }
         let mut outputs = Outputs::new();
         for (name, lines) in self.outputs {
-            let rows = rows::folded(&lines).map_err(|error| format!("{what}, output {name}: {error}"))?;
+            let rows = rows::folded(&lines, true).map_err(|error| format!("{what}, output {name}: {error}"))?;
             outputs.insert(name, rows);
         }
         Ok(outputs)
@@ -180,12 +214,12 @@ impl Ended {
     }
 }
 
-fn lines(text: &str) -> Vec<String> {
+pub(crate) fn lines(text: &str) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
 /// The rows in the files below a directory, by the name of the entry of `$OUT` that they are in.
-fn collect(directory: &Path, output: Option<&str>, outputs: &mut Outputs) -> Result<(), String> {
+pub(crate) fn collect(directory: &Path, output: Option<&str>, outputs: &mut Outputs) -> Result<(), String> {
     let entries = fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.sort();

@@ -108,8 +108,8 @@ pub struct Attempt {
 #[derive(Debug, Default)]
 pub struct SinkCounters {
     pub bytes: AtomicU64,
-    /// Set by a sink whose reader has gone for good (a closed pipe). It is given no more rows, and the job stops as
-    /// on a graceful stop.
+    /// Set by a sink whose reader has gone for good (a closed pipe). It is given no more rows, and the job stops:
+    /// as on a graceful stop, or as its controller orders if it has checkpoints to go back to.
     pub closed: AtomicBool,
 }
 

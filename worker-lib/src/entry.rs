@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   BINARY worker --controller URL --worker-id ID --job-id ID --generation N   run a job for a controller
+//!                 [--epoch-rows N]                                             with epochs of so many rows, for tests
 //!   BINARY run --plan FILE [--report]                                          run a job alone
 //!   BINARY info                                                                what this binary is, as JSON
 //!   BINARY --version
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use protocol::job::JobPlan;
+use protocol::report::TaskReport;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::TaskError;
@@ -47,7 +49,7 @@ pub mod exit {
 const SHUTDOWN_MOST: Duration = Duration::from_millis(200);
 
 const USAGE: &str = "\
-usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N]
+usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N] [--epoch-rows N]
        BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--flush-millis N]
                   [--threads N]
        BINARY info
@@ -56,7 +58,7 @@ usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N 
 /// What the arguments ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Command {
-    Worker { identity: Identity, threads: Option<usize> },
+    Worker { identity: Identity, threads: Option<usize>, epoch_rows: Option<usize> },
     Run { plan: String, report: bool, limits: Limits, threads: Option<usize> },
     Info,
     Version,
@@ -80,8 +82,8 @@ pub fn main(pipeline: &'static Pipeline) -> ExitCode {
             println!("{}", info(pipeline));
             exit::FINISHED
         }
-        Ok(Command::Worker { identity, threads }) => {
-            with_runtimes(threads, |control, data| control.block_on(worker(pipeline, &identity, data)))
+        Ok(Command::Worker { identity, threads, epoch_rows }) => {
+            with_runtimes(threads, |control, data| control.block_on(worker(pipeline, &identity, epoch_rows, data)))
         }
         Ok(Command::Run { plan, report, limits, threads }) => {
             with_runtimes(threads, |control, data| control.block_on(run(pipeline, &plan, report, limits, data)))
@@ -110,6 +112,7 @@ impl Command {
                     generation: arguments.number("--generation")?.ok_or("--generation is missing")?,
                 },
                 threads: arguments.positive("--threads")?,
+                epoch_rows: arguments.positive("--epoch-rows")?,
             },
             "run" => {
                 let default = Limits::default();
@@ -123,6 +126,7 @@ impl Command {
                         flush_interval: arguments
                             .number("--flush-millis")?
                             .map_or(default.flush_interval, Duration::from_millis),
+                        epoch_rows: None,
                     },
                     threads: arguments.positive("--threads")?,
                 }
@@ -224,10 +228,10 @@ fn start_logs() {
         .try_init();
 }
 
-async fn worker(pipeline: &'static Pipeline, identity: &Identity, data: &Handle) -> u8 {
+async fn worker(pipeline: &'static Pipeline, identity: &Identity, epoch_rows: Option<usize>, data: &Handle) -> u8 {
     // Listening is what takes the default action away.
     tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    match rpc::attach(pipeline, identity, data).await {
+    match rpc::attach(pipeline, identity, epoch_rows, data).await {
         Outcome::Finished => exit::FINISHED,
         Outcome::Failed(failure) => {
             // The controller tells the user.
@@ -303,18 +307,7 @@ fn info(pipeline: &Pipeline) -> serde_json::Value {
 fn report_of(counters: &[std::sync::Arc<crate::metrics::TaskCounters>], took: Duration) -> serde_json::Value {
     let tasks: Vec<_> = counters
         .iter()
-        .map(|counters| {
-            let now = counters.snapshot();
-            serde_json::json!({
-                "stage": now.stage, "name": counters.stage_name, "task": now.task,
-                "rows_in": now.rows_in, "rows_out": now.rows_out,
-                "batches_in": now.batches_in, "batches_out": now.batches_out,
-                "bytes_in": now.bytes_in, "bytes_out": now.bytes_out,
-                "blocked_nanos": now.blocked_nanos, "busy_nanos": now.busy_nanos,
-                "late_rows": now.late_rows, "bad_rows": now.bad_rows,
-                "watermark": now.watermark, "lag": now.lag, "finished": now.finished,
-            })
-        })
+        .map(|counters| TaskReport { name: counters.stage_name.clone(), counted: counters.snapshot() })
         .collect();
     serde_json::json!({ "seconds": took.as_secs_f64(), "tasks": tasks })
 }
@@ -336,8 +329,8 @@ mod tests {
             generation: 7,
         };
         assert_eq!(
-            parse("worker --generation 7 --controller=http://127.0.0.1:1 --job-id j --worker-id w"),
-            Ok(Command::Worker { identity, threads: None })
+            parse("worker --generation 7 --controller=http://127.0.0.1:1 --epoch-rows 9 --job-id j --worker-id w"),
+            Ok(Command::Worker { identity, threads: None, epoch_rows: Some(9) })
         );
         let limits = Limits { batch_rows: 64, flush_interval: Duration::from_millis(5), ..Limits::default() };
         assert_eq!(

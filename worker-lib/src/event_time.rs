@@ -25,7 +25,9 @@
 //!
 //! Not here: where watermarks come from (generated `Watermark` operators) and what they do (windows in stages).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// The watermark after the last row.
 pub(crate) const END: i64 = i64::MAX;

@@ -36,13 +36,15 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::compute::{interleave, take};
 use protocol::job::ExchangePlan;
+use protocol::mutant::{self, Mutant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::TaskError;
@@ -118,6 +120,8 @@ impl QueueSender {
 pub(crate) struct Inputs {
     /// `None` once ended.
     queues: Vec<Option<mpsc::Receiver<Message>>>,
+    /// Which input of the stage each queue belongs to.
+    ports: Vec<usize>,
     /// Inputs from which nothing is taken.
     held: Vec<bool>,
     open: usize,
@@ -136,9 +140,16 @@ pub(crate) enum Received {
 }
 
 impl Inputs {
-    pub(crate) fn new(queues: Vec<mpsc::Receiver<Message>>) -> Self {
+    /// Queues, each with the port of the stage that it belongs to.
+    pub(crate) fn new(queues: Vec<(usize, mpsc::Receiver<Message>)>) -> Self {
         let count = queues.len();
-        Inputs { open: count, held: vec![false; count], queues: queues.into_iter().map(Some).collect(), next: 0 }
+        let (ports, queues) = queues.into_iter().map(|(port, queue)| (port, Some(queue))).unzip();
+        Inputs { queues, ports, held: vec![false; count], open: count, next: 0 }
+    }
+
+    /// The port of the stage that an input belongs to.
+    pub(crate) fn port(&self, input: usize) -> usize {
+        self.ports[input]
     }
 
     /// Takes nothing more from an input, until [`Self::release`].
@@ -249,6 +260,12 @@ impl EdgeOutput {
 
     /// Sends a message to everyone, after all that is held.
     pub(crate) async fn announce(&mut self, message: Message) -> Result<(), Halt> {
+        if matches!(message, Message::Barrier(Barrier { last: true, .. }))
+            && mutant::is(Mutant::InFlightDropped)
+            && let Some(router) = &mut self.router
+        {
+            router.drain()?;
+        }
         self.release().await?;
         for sender in &self.senders {
             sender.send(message.clone()).await?;
@@ -523,7 +540,7 @@ mod tests {
     async fn a_lost_sender_is_no_end() {
         let (edge, receivers) = edge(1, 16);
         drop(edge);
-        let mut inputs = Inputs::new(receivers);
+        let mut inputs = Inputs::new(receivers.into_iter().map(|receiver| (0, receiver)).collect());
         let found = std::future::poll_fn(|cx| inputs.poll(cx)).await;
         assert!(matches!(found, Received::Lost));
     }

@@ -6,13 +6,15 @@
 //!   source ─▶ stage ─▶ exchange ─▶ stage ─▶ sink              ▼ tasks (runtime)
 //! ```
 //!
-//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `updating`, `state`,
-//! `stage`) is what generated code calls. Everything there is synchronous and, but for one-line inline loops, not generic: an async
-//! or generic function is compiled again in every pipeline that reaches it, and that is the user's waiting time.
+//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `window_join`, `updating`,
+//! `state`, `stage`) is what generated code calls. Everything there is synchronous and, but for one-line inline loops, not
+//! generic: an async or generic function is compiled again in every pipeline that reaches it, and that is the user's
+//! waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
-//! generated code. Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`.
+//! generated code. Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`. The program
+//! itself reads the tables of checkpoints by `export`.
 //!
-//! Not here: SQL, plans, code generation, formats, connectors, metadata storage.
+//! Not here: SQL, plans, code generation, connectors, metadata storage.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
@@ -28,10 +30,12 @@ pub mod stage;
 pub mod state;
 pub mod updating;
 pub mod window;
+pub mod window_join;
 
 mod entry;
 mod event_time;
 mod exchange;
+pub mod export;
 pub mod metrics;
 pub mod pace;
 mod rpc;

@@ -2,7 +2,8 @@
 //!
 //! Each task has one [`TaskCounters`], which only it writes and which the control thread reads at any time: plain
 //! atomics, no lock, so that reporting never makes a task wait. A batch costs a handful of uncontended additions.
-//! Numbers are not read as one consistent set; each of them only grows (but for the watermark and the lag).
+//! Numbers are not read as one consistent set; each of them only grows (but for the watermark and the lag). Times are those
+//! of the system's clock, unlike those by which tasks decide, which are tokio's: a simulation owns that one.
 //!
 //! Not here: how they travel (`rpc`) and what sources and sinks count themselves (`connector`).
 

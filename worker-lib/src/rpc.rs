@@ -79,10 +79,16 @@ pub(crate) enum Outcome {
     Lost(String),
 }
 
-/// Lives a worker's life. Tasks run on `data`; everything else on the caller's runtime.
-pub(crate) async fn attach(pipeline: &'static Pipeline, identity: &Identity, data: &Handle) -> Outcome {
+/// Lives a worker's life. Tasks run on `data`; everything else on the caller's runtime. `epoch_rows` is the one of
+/// [`Limits`].
+pub(crate) async fn attach(
+    pipeline: &'static Pipeline,
+    identity: &Identity,
+    epoch_rows: Option<usize>,
+    data: &Handle,
+) -> Outcome {
     match Connection::open(pipeline, identity).await {
-        Ok(mut connection) => connection.serve(pipeline, data).await,
+        Ok(mut connection) => connection.serve(pipeline, epoch_rows, data).await,
         Err(reason) => Outcome::Lost(reason),
     }
 }
@@ -116,7 +122,7 @@ impl Connection {
         }
     }
 
-    async fn serve(&mut self, pipeline: &'static Pipeline, data: &Handle) -> Outcome {
+    async fn serve(&mut self, pipeline: &'static Pipeline, epoch_rows: Option<usize>, data: &Handle) -> Outcome {
         let start = match self.receive().await {
             Ok(FromController::Start(start)) => start,
             // There is nothing to end, so any order to stop is carried out.
@@ -130,7 +136,7 @@ impl Connection {
             Err(reason) => return Outcome::Lost(reason),
         };
         let (reports, reported) = mpsc::unbounded_channel();
-        match start_job(pipeline, &start, &self.identity, reports, data).await {
+        match start_job(pipeline, &start, epoch_rows, &self.identity, reports, data).await {
             Ok(job) => self.run(job, reported).await,
             Err(failure) => self.finish(Outcome::Failed(failure)).await,
         }
@@ -289,6 +295,7 @@ fn causes(error: &dyn std::error::Error) -> String {
 async fn start_job(
     pipeline: &'static Pipeline,
     start: &Start,
+    epoch_rows: Option<usize>,
     identity: &Identity,
     reports: mpsc::UnboundedSender<Report>,
     data: &Handle,
@@ -306,6 +313,7 @@ async fn start_job(
             0 => Limits::DEFAULT_FLUSH_INTERVAL,
             millis => Duration::from_millis(u64::from(millis)),
         },
+        epoch_rows,
     };
     let mut keeping = None;
     if !start.checkpoint_url.is_empty() {
@@ -316,7 +324,8 @@ async fn start_job(
             text => Some(Arc::new(serde_json::from_str(text).map_err(|error| unreadable("checkpoint", error))?)),
         };
         let (job, generation) = (identity.job_id.clone(), identity.generation);
-        keeping = Some(Keeping { objects, job, generation, reports, restore });
+        let compact_after = Some(start.compact_after as usize).filter(|files| *files > 0);
+        keeping = Some(Keeping { objects, job, generation, reports, restore, compact_after });
     }
     let handle = data.clone();
     data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, keeping) })
@@ -384,7 +393,7 @@ mod tests {
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
         let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
-        attach(toys::pipeline(&[]), &identity, &Handle::current()).await
+        attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await
     }
 
     async fn say(outbox: &Outbox, message: FromController) {
@@ -516,7 +525,7 @@ mod tests {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let controller = format!("http://127.0.0.1:{port}");
         let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
-        let outcome = attach(toys::pipeline(&[]), &identity, &Handle::current()).await;
+        let outcome = attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await;
         let Outcome::Lost(reason) = outcome else { panic!("not {outcome:?}") };
         assert!(reason.starts_with("cannot connect to the controller at http://127.0.0.1:"), "{reason}");
     }

@@ -22,12 +22,19 @@
 //!
 //! **Cost.** For each batch and task: two clock readings, about ten uncontended atomic additions, the walk over the
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
-//! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row.
+//! sleeps and must be woken). At 512 rows a batch that is under 2 ns a row. The clock is tokio's, which a simulation can
+//! own: that is an atomic load more than the system's.
 //!
-//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`), the controller (`rpc`).
+//! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`) and how they become fewer
+//! (`compact`), the controller (`rpc`), what every stage is tested for ([`conformance`]).
 
+pub mod conformance;
+
+mod compact;
 mod control;
-mod files;
+pub(crate) mod files;
+mod migration;
+mod stored;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -42,8 +49,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::objects::Objects;
-use protocol::checkpoint::{Manifest, StageState};
+use protocol::checkpoint::{Manifest, SourceState, StageState};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
+use protocol::mutant::{self, Mutant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -57,6 +65,7 @@ use crate::stage::{Pipeline, Stage};
 use control::asked;
 pub use control::{Controls, Report, Stop};
 use files::{Owner, Share, StateFiles};
+use migration::Migration;
 use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task, Timing};
 
 /// Longest that a task keeps its thread while others may want it.
@@ -76,6 +85,10 @@ pub struct Limits {
     pub queue_batches: usize,
     /// Longest that an operator whose results are updated gathers changes before it emits them.
     pub flush_interval: Duration,
+    /// Rows that a task of a source reads in each epoch, to the end of a batch: it sends no barrier before them, and reads
+    /// on when the epoch has been published. So checkpoints cut the same rows, however fast anybody is. `None`: barriers
+    /// go when they come.
+    pub epoch_rows: Option<usize>,
 }
 
 impl Limits {
@@ -94,6 +107,7 @@ impl Default for Limits {
             linger: Self::DEFAULT_LINGER,
             queue_batches: Self::DEFAULT_QUEUE_BATCHES,
             flush_interval: Self::DEFAULT_FLUSH_INTERVAL,
+            epoch_rows: None,
         }
     }
 }
@@ -142,6 +156,8 @@ pub struct Keeping {
     pub reports: mpsc::UnboundedSender<Report>,
     /// What to go on from.
     pub restore: Option<Arc<Manifest>>,
+    /// So many state files of a table and task are merged into one; `None`: they stay as they are.
+    pub compact_after: Option<usize>,
 }
 
 impl Keeping {
@@ -190,7 +206,9 @@ impl Job {
                 Some((source, plan)) => Feed::Source(source, plan),
                 None => Feed::Queues(Inputs::new(queues.inputs.remove(&place).unwrap_or_default())),
             };
-            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, job.controls.clone()));
+            // A job with checkpoints is not at its end when a reader goes: whoever can resume it decides how it stops.
+            let unread = keeping.is_none().then(|| job.controls.clone());
+            let sink = parts.sink.map(|(sink, counters)| SinkOutput::new(sink, counters, unread));
             let edges = queues.outputs.remove(&place).unwrap_or_default();
             let outputs = Outputs::new(edges, sink, counters.clone());
             let managed = keeping.as_ref().map(|keeping| {
@@ -198,7 +216,10 @@ impl Job {
                 let files = StateFiles { objects: objects.clone(), job: job.clone(), generation: *generation };
                 (files, reports.clone())
             });
-            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed };
+            // Without checkpoints there is nothing to wait for.
+            let epoch_rows = limits.epoch_rows.filter(|_| keeping.is_some());
+            let compact_after = keeping.as_ref().and_then(|keeping| keeping.compact_after);
+            let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, epoch_rows, compact_after };
             let restored =
                 keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
             let timing = Timing {
@@ -395,10 +416,11 @@ fn positions(state: &StageState) -> Vec<serde_json::Value> {
 fn take_over(state: &StageState, share: Share) -> Restored {
     let same = state.tasks.len() == share.parallelism;
     let source = |task: usize| state.tasks.get(task).and_then(|task| task.source.as_ref());
-    let sources = state.tasks.iter().filter_map(|task| task.source.as_ref());
-    Restored {
-        files: state.tables.iter().map(|table| table.files.clone()).collect(),
-        owners: state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect(),
+    let live = state.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.source.as_ref());
+    let least = |source: &SourceState| source.watermarks.iter().map(|(_, watermark)| *watermark).min();
+    let mut restored = Restored {
+        tables: state.tables.clone(),
+        owners: Owner::all(state),
         watermark: match same {
             true => state.tasks[share.task].watermark,
             false => state.tasks.iter().filter_map(|task| task.watermark).max(),
@@ -409,16 +431,27 @@ fn take_over(state: &StageState, share: Share) -> Restored {
         },
         any_partition: match same {
             true => None,
-            false => sources.flat_map(|source| &source.watermarks).map(|(_, watermark)| *watermark).min(),
+            // A task that had none yet held everything back. Its rows may be in any partition now.
+            false => live.map(least).min().flatten(),
         },
         tokens: match share.task {
             0 => state.tasks.iter().flat_map(|task| task.tokens.clone()).collect(),
             _ => Vec::new(),
         },
+    };
+    if mutant::is(Mutant::TokenForgotten) {
+        restored.tokens.clear();
     }
+    if mutant::is(Mutant::WatermarkForgotten) {
+        restored.owners.iter_mut().for_each(|owner| owner.watermark = None);
+        restored.watermark = None;
+        restored.partitions.clear();
+        restored.any_partition = None;
+    }
+    restored
 }
 
-/// A checkpoint of other code means nothing to this one.
+/// A checkpoint of other code means nothing to this one: what is restored of it, the controller has made to fit.
 fn check_restore(plan: &JobPlan, manifest: &Manifest) -> Result<(), TaskFailure> {
     let whole = StagePlanName { id: 0, name: "" };
     if manifest.code != plan.code {
@@ -432,12 +465,18 @@ fn check_restore(plan: &JobPlan, manifest: &Manifest) -> Result<(), TaskFailure>
     }
     for stage in &plan.stages {
         let state = manifest.stages.iter().find(|state| state.stage == stage.id);
-        if !state.is_some_and(|state| state.tables.iter().map(|table| &table.spec).eq(&stage.tables)) {
+        let tables = state.map(|state| state.tables.as_slice()).filter(|tables| tables.len() == stage.tables.len());
+        let wrong = match tables {
+            None => Some("it does not have this stage's tables".to_owned()),
+            Some(tables) => {
+                let mut pairs = tables.iter().zip(&stage.tables);
+                pairs.find_map(|(table, spec)| Migration::between(&table.spec, spec).err())
+            }
+        };
+        if let Some(wrong) = wrong {
             let name = StagePlanName { id: stage.id, name: &stage.name };
-            return Err(name.failure(TaskError::fatal(format!(
-                "checkpoint {} does not have this stage's tables",
-                manifest.epoch
-            ))));
+            let message = format!("checkpoint {} does not fit: {wrong}", manifest.epoch);
+            return Err(name.failure(TaskError::fatal(message)));
         }
     }
     Ok(())
@@ -461,10 +500,13 @@ fn connector_of<T>(pipeline: &Pipeline, name: &str, half: impl Fn(&ConnectorDef)
         .ok_or_else(|| TaskError::fatal(format!("the binary has no connector \"{name}\"")))
 }
 
+/// The port of the receiving stage, and what comes there.
+type Input = (usize, mpsc::Receiver<Message>);
+
 /// The queues of a job, by stage and task.
 #[derive(Default)]
 struct Queues {
-    inputs: HashMap<(usize, usize), Vec<mpsc::Receiver<Message>>>,
+    inputs: HashMap<(usize, usize), Vec<Input>>,
     outputs: HashMap<(usize, usize), Vec<EdgeOutput>>,
 }
 
@@ -477,7 +519,7 @@ impl Queues {
                 let senders = receivers_of(edge, sender.task, &plan.stages[edge.to])
                     .map(|receiver| {
                         let (queue, end) = mpsc::channel(limits.queue_batches.max(1));
-                        queues.inputs.entry((edge.to, receiver)).or_default().push(end);
+                        queues.inputs.entry((edge.to, receiver)).or_default().push((edge.port, end));
                         QueueSender::new(queue, sender.clone())
                     })
                     .collect();

@@ -62,9 +62,11 @@ pub trait Stage: Send {
     fn restored(&mut self, _watermark: i64) {}
 }
 
-/// What a stage can say to the runtime during a callback. The runtime empties it after each.
+/// What a stage hears from the runtime and can say to it during a callback. The runtime empties it after each.
 #[derive(Debug, Default)]
 pub struct StageContext {
+    /// Which input of the stage the rows of this call come from: 0, or 1 for the right side of a join.
+    pub port: usize,
     /// Rows that leave the stage, in order.
     pub emitted: Vec<Batch>,
     /// Rows dropped because their window had been closed, or because they have no event time.

@@ -33,6 +33,12 @@ impl TableRows {
         }
     }
 
+    /// Puts older rows before these.
+    pub(crate) fn put_before(&mut self, older: TableRows) {
+        self.expires = self.expires.max(older.expires);
+        self.batches.splice(0..0, older.batches);
+    }
+
     pub fn rows(&self) -> usize {
         self.batches.iter().map(|batch| batch.rows).sum()
     }

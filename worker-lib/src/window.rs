@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow::array::ArrayRef;
+use protocol::mutant::{self, Mutant};
 use schema::{ScalarType, TimeUnit};
 
 use crate::column;
@@ -147,7 +148,10 @@ impl Changes {
             })
         };
         let changed = self.marks.iter().copied().enumerate().flat_map(bits);
-        let changed = changed.chain(self.seen as u32..groups as u32).collect();
+        let mut changed: Vec<u32> = changed.chain(self.seen as u32..groups as u32).collect();
+        if mutant::is(Mutant::UpdateOmitted) && changed.first().is_some_and(|group| (*group as usize) < self.seen) {
+            changed.remove(0);
+        }
         self.all_seen(groups);
         changed
     }
@@ -515,6 +519,9 @@ impl Tumble {
     /// All rows of a snapshot have been assigned: they are as the snapshot has them.
     pub fn restored(&mut self, watermark: i64) {
         self.watermark = watermark;
+        if mutant::is(Mutant::WindowForgotten) && !self.bins.is_empty() {
+            self.bins.remove(0);
+        }
         for Bin { slot, .. } in &self.bins {
             self.changes[*slot].all_seen(self.tables[*slot].len());
         }

@@ -25,25 +25,21 @@
 //!
 //! In a given DIRECTORY the data and the binaries stay for the next time.
 
-use std::error::Error;
 use std::fs::{self, File, Permissions};
 use std::hint::black_box;
-use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 use artifacts::Store;
+use bench::Outcome;
+use bench::process::{Core, Cost, title};
 use compiler_driver::{CompileOptions, CompileRequest};
 use compiler_service::{BuildOptions, Bundle};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Deserialize;
 use worker_lib::runtime::Limits;
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const RUNS: usize = 3;
 const BIDS: u64 = 20_000_000;
@@ -372,44 +368,6 @@ struct TaskReport {
     bad_rows: u64,
 }
 
-/// Seconds that a process took.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: f64,
-    cpu: f64,
-}
-
-impl Cost {
-    fn median(runs: usize, mut run: impl FnMut() -> Outcome<Cost>) -> Outcome<Cost> {
-        let costs = (0..runs).map(|_| run()).collect::<Outcome<Vec<Cost>>>()?;
-        let of = |part: fn(&Cost) -> f64| {
-            let mut all: Vec<f64> = costs.iter().map(part).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        };
-        Ok(Cost { wall: of(|cost| cost.wall), cpu: of(|cost| cost.cpu) })
-    }
-
-    /// The ratio is of rows per CPU-second.
-    fn print(&self, name: &str, rows: u64, baseline: Option<&Cost>) {
-        let millions = rows as f64 / 1e6;
-        let ratio = baseline.map_or("-".to_owned(), |baseline| format!("{:.2}", baseline.cpu / self.cpu));
-        println!(
-            "{name:<34} {:>8.2} {:>8.2} {:>10.2} {:>12.2} {ratio:>16}",
-            self.wall,
-            self.cpu,
-            millions / self.wall,
-            millions / self.cpu,
-        );
-    }
-}
-
-fn title(what: &str, baseline: &str) {
-    println!("\n{what}");
-    let of = if baseline.is_empty() { String::new() } else { format!("of {baseline}") };
-    println!("{:<34} {:>8} {:>8} {:>10} {:>12} {of:>16}", "", "wall s", "CPU s", "M rows/s", "M rows/CPU-s");
-}
-
 /// Baselines that have been measured, by their columns.
 #[derive(Default)]
 struct Baselines(Vec<(&'static [&'static str], Cost)>);
@@ -429,86 +387,6 @@ impl Baselines {
             cost.print(&format!("  only {}", columns.join(", ")), rows, None);
         }
     }
-}
-
-/// The core on which everything runs.
-struct Core {
-    #[cfg(target_os = "linux")]
-    set: libc::cpu_set_t,
-}
-
-impl Core {
-    /// The last one that this process may use: the first ones have more of the system's own work.
-    #[cfg(target_os = "linux")]
-    fn choose() -> io::Result<Core> {
-        let size = size_of::<libc::cpu_set_t>();
-        // SAFETY: a set of cores is bits, for which zero is a value; each call gets a whole set and its size.
-        unsafe {
-            let mut allowed: libc::cpu_set_t = std::mem::zeroed();
-            if libc::sched_getaffinity(0, size, &raw mut allowed) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            let last = (0..8 * size).rev().find(|core| libc::CPU_ISSET(*core, &allowed)).unwrap_or(0);
-            let mut set: libc::cpu_set_t = std::mem::zeroed();
-            libc::CPU_SET(last, &mut set);
-            Ok(Core { set })
-        }
-    }
-
-    /// No way to pin a process is known here.
-    #[cfg(not(target_os = "linux"))]
-    fn choose() -> io::Result<Core> {
-        Ok(Core {})
-    }
-
-    #[cfg(target_os = "linux")]
-    fn pin(&self, command: &mut Command) {
-        use std::os::unix::process::CommandExt as _;
-        let set = self.set;
-        let pin = move || {
-            // SAFETY: the set is a copy of its own, and lives through the call.
-            let result = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) };
-            if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-        };
-        // SAFETY: between fork and exec there is one system call, and no allocation.
-        unsafe { command.pre_exec(pin) };
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn pin(&self, _command: &mut Command) {}
-
-    /// Runs a command to its end; what it cost, and its standard error.
-    fn run(&self, command: &mut Command) -> Outcome<(Cost, String)> {
-        self.pin(command);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let begun = Instant::now();
-        let mut child = command.spawn()?;
-        let mut output = String::new();
-        if let Some(mut errors) = child.stderr.take() {
-            errors.read_to_string(&mut output)?;
-        }
-        let (status, cpu) = wait(child.id())?;
-        let wall = begun.elapsed().as_secs_f64();
-        if !status.success() {
-            return Err(format!("{command:?}: {status}\n{output}").into());
-        }
-        Ok((Cost { wall, cpu }, output))
-    }
-}
-
-/// Waits for a child, as `Child::wait` does, and also says how many seconds of CPU time it has used.
-fn wait(child: u32) -> io::Result<(ExitStatus, f64)> {
-    let child = child as libc::pid_t;
-    let mut status = 0;
-    // SAFETY: `rusage` is numbers only, for which zero is a value.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both places are ours, and nobody else has waited for the child, so the number is still its own.
-    let waited = unsafe { libc::wait4(child, &raw mut status, 0, &raw mut usage) };
-    if waited != child {
-        return Err(io::Error::last_os_error());
-    }
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    Ok((ExitStatus::from_raw(status), seconds(usage.ru_utime) + seconds(usage.ru_stime)))
 }
 
 /// Baseline: `FILE COLUMN...`. Every batch is decoded and dropped.

@@ -15,7 +15,7 @@
 //! Not here: loops over rows ([`crate::column`]), and what functions mean (`worker_lib::scalar`).
 
 use compiler_ir::expr::cast_always_fits;
-use compiler_ir::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, ScalarType, Schema, UnaryOp};
+use compiler_ir::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, ScalarType, Schema, UnaryOp, print};
 use proc_macro2::{Delimiter, Group, Ident, Literal as Token, TokenStream, TokenTree};
 use quote::quote;
 
@@ -125,6 +125,7 @@ struct View {
 pub(crate) struct Scope<'a> {
     schema: &'a Schema,
     names: Names,
+    locals: Vec<Ident>,
     views: Vec<View>,
     fallible: bool,
 }
@@ -132,7 +133,7 @@ pub(crate) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// A function over batches of this schema.
     pub(crate) fn new(schema: &'a Schema) -> Scope<'a> {
-        Scope { schema, names: Names::reserving(&RESERVED), views: Vec::new(), fallible: false }
+        Scope { schema, names: Names::reserving(&RESERVED), locals: Vec::new(), views: Vec::new(), fallible: false }
     }
 
     /// Whether something in it can fail: it needs `errors`.
@@ -186,7 +187,14 @@ impl<'a> Scope<'a> {
 
     /// A fresh name for a local variable of the function.
     pub(crate) fn local(&mut self, wish: &str) -> Ident {
-        self.names.fresh(wish)
+        let name = self.names.fresh(wish);
+        self.locals.push(name.clone());
+        name
+    }
+
+    /// Whether a call of a function of that name would mean a local variable.
+    pub(crate) fn hides(&self, function: &Ident) -> bool {
+        self.locals.contains(function)
     }
 
     /// The view of a column or member, bound on first use.
@@ -355,6 +363,10 @@ impl<'a> Scope<'a> {
                 let unit = types::time_unit(*unit);
                 ("date_to_timestamp", quote!(, #unit))
             }
+            (ScalarType::Timestamp { unit, .. }, ScalarType::Date) => {
+                let unit = types::time_unit(*unit);
+                ("cast_date", quote!(, #unit))
+            }
             _ => ("cast", TokenStream::new()),
         };
         let generics = (call == "cast").then(|| {
@@ -395,7 +407,7 @@ impl<'a> Scope<'a> {
                 return values.fold(first, coalesce);
             }
             NativeFn::Greatest | NativeFn::Least => {
-                let name = ident(compiler_ir::print::function_name(function));
+                let name = ident(print::function_name(function));
                 let first = next();
                 return values.fold(first, |value, other| {
                     let (value, other) = (value.into_option(), other.into_option());
@@ -613,7 +625,7 @@ fn infallible_cast(from: &ScalarType, to: &ScalarType) -> Option<Box<Wrap>> {
     let same = || -> Option<Box<Wrap>> { Some(Box::new(Clone::clone)) };
     match (from, to) {
         (Timestamp { unit: a, .. }, Timestamp { unit: b, .. }) if a == b => same(),
-        (Timestamp { unit, .. }, Date) => {
+        (Timestamp { unit, .. }, Date) if cast_always_fits(from, to) => {
             let unit = types::time_unit(*unit);
             Some(Box::new(move |x| quote!(scalar::timestamp_to_date(#x, #unit))))
         }
@@ -647,7 +659,7 @@ fn unit_of(ty: &ScalarType) -> TokenStream {
 }
 
 fn date_trunc(field: DateField, value: Value, ty: &ScalarType) -> Value {
-    let name = field_name(field);
+    let name = print::date_field(field);
     if *ty == ScalarType::Date {
         if !matches!(field, DateField::Year | DateField::Quarter | DateField::Month | DateField::Week) {
             return value;
@@ -663,7 +675,7 @@ fn date_trunc(field: DateField, value: Value, ty: &ScalarType) -> Value {
 }
 
 fn date_part(field: DateField, value: Value, ty: &ScalarType) -> Value {
-    let name = field_name(field);
+    let name = print::date_field(field);
     if *ty != ScalarType::Date {
         let (function, unit) = (ident(&format!("date_part_{name}")), unit_of(ty));
         return lift([value], |[x]| quote!(scalar::#function(#x, #unit)));
@@ -683,25 +695,6 @@ fn date_part(field: DateField, value: Value, ty: &ScalarType) -> Value {
     if value.nullable { Value::option(quote!(#tokens.map(|_| #zero))) } else { Value::plain(zero) }
 }
 
-fn field_name(field: DateField) -> &'static str {
-    match field {
-        DateField::Year => "year",
-        DateField::Quarter => "quarter",
-        DateField::Month => "month",
-        DateField::Week => "week",
-        DateField::Day => "day",
-        DateField::DayOfWeek => "dow",
-        DateField::DayOfYear => "doy",
-        DateField::Hour => "hour",
-        DateField::Minute => "minute",
-        DateField::Second => "second",
-        DateField::Millisecond => "millisecond",
-        DateField::Microsecond => "microsecond",
-        DateField::Nanosecond => "nanosecond",
-        DateField::Epoch => "epoch",
-    }
-}
-
 /// The façade's name of a function; where SQL's differs, its own.
 fn scalar_function(function: NativeFn, args: usize) -> &'static str {
     match function {
@@ -710,7 +703,7 @@ fn scalar_function(function: NativeFn, args: usize) -> &'static str {
         NativeFn::Trim => "trim",
         NativeFn::TrimStart => "trim_start",
         NativeFn::TrimEnd => "trim_end",
-        function => compiler_ir::print::function_name(function),
+        function => print::function_name(function),
     }
 }
 

@@ -43,7 +43,12 @@ const RESERVED_MODULES: [&str; 6] = ["main", "std", "core", "alloc", "worker_lib
 
 /// The crate of a verified graph.
 pub fn generate(graph: &Graph) -> Files {
-    let mut modules = Names::reserving(&RESERVED_MODULES);
+    let connectors = connectors(graph);
+    // `main.rs` names these crates beside the modules.
+    let linked: Vec<String> =
+        connectors.iter().map(|(name, half)| codegen_templates::connector_path(name, *half).crate_name).collect();
+    let reserved: Vec<&str> = RESERVED_MODULES.into_iter().chain(linked.iter().map(String::as_str)).collect();
+    let mut modules = Names::reserving(&reserved);
     let mut files = Files::new();
     let mut table = Vec::new();
     for stage in graph.stages.iter().filter(|stage| stage::is_generated(stage)) {
@@ -52,7 +57,6 @@ pub fn generate(graph: &Graph) -> Files {
         files.insert(format!("src/{module}.rs"), header + &format(stage::generate(graph, stage)));
         table.push((module, stage));
     }
-    let connectors = connectors(graph);
     files.insert("src/main.rs".to_owned(), main_file(graph, &table, &connectors));
     let kernels = graph.stages.iter().flat_map(|stage| &stage.ops).any(uses_kernels);
     files.insert("Cargo.toml".to_owned(), codegen_templates::manifest(&crates(&connectors, kernels)));
@@ -142,7 +146,8 @@ fn picture(graph: &Graph) -> String {
         for edge in graph.edges_to(stage.id) {
             // How rows reach a mere sink depends on the parallelism.
             let how = if stage::is_generated(stage) { exchange(edge, graph) } else { String::new() };
-            lines.push(format!("  ◀── {}{how}", edge.from.0));
+            let side = print::stage_side(stage, edge).map_or_else(String::new, |side| format!(", on the {side}"));
+            lines.push(format!("  ◀── {}{how}{side}", edge.from.0));
         }
         lines.extend(print::stage_operators(stage).into_iter().map(|line| format!("  │ {line}")));
     }

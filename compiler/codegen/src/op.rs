@@ -8,3 +8,4 @@ pub(crate) mod project;
 pub(crate) mod tumble;
 pub(crate) mod updating;
 pub(crate) mod watermark;
+pub(crate) mod window_join;

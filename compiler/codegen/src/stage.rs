@@ -45,8 +45,11 @@ const RESERVED: [&str; 19] = [
     "state_columns",
 ];
 
+/// Types that a module names without an import; `Self` is no name at all.
+const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
+
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 38] = [
+const IMPORTS: [(&str, &str); 40] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -81,6 +84,8 @@ const IMPORTS: [(&str, &str); 38] = [
     ("Input", "worker_lib::window::Input"),
     ("States", "worker_lib::window::States"),
     ("Tumble", "worker_lib::window::Tumble"),
+    ("JoinKind", "worker_lib::window_join::JoinKind"),
+    ("WindowJoin", "worker_lib::window_join::WindowJoin"),
     ("Batch", "worker_lib::Batch"),
     ("Stage", "worker_lib::Stage"),
     ("StageContext", "worker_lib::StageContext"),
@@ -103,6 +108,7 @@ pub(crate) fn generate(graph: &Graph, stage: &Stage) -> TokenStream {
                 op::tumble::generate(&mut code, tumble, *phase, schema, &op.note);
             }
             StageOpKind::Updating(updating) => op::updating::generate(&mut code, updating, schema, &op.note),
+            StageOpKind::WindowJoin(join) => op::window_join::generate(&mut code, join, schema),
         }
         schema = &op.schema;
     }
@@ -114,7 +120,8 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
     let mut lines = vec![format!("Stage {}, fused from:", stage.id.0)];
     if matches!(stage.input, StageInput::Edges) {
         for edge in graph.edges_to(stage.id) {
-            lines.push(format!("- rows of stage {}", edge.from.0));
+            let side = print::stage_side(stage, edge).map_or_else(String::new, |side| format!(", on the {side}"));
+            lines.push(format!("- rows of stage {}{side}", edge.from.0));
         }
     }
     lines.extend(print::stage_operators(stage).into_iter().map(|line| format!("- `{line}`")));
@@ -124,7 +131,7 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
 /// Where the statements being generated will stand.
 enum Callback {
     Batch,
-    /// In a method that gets the results of the aggregate that is the stage's first operator.
+    /// In a method that gets what the stage's first operator emits, an aggregate or a join.
     Results,
 }
 
@@ -154,7 +161,7 @@ pub(crate) struct StageCode {
 
 impl StageCode {
     fn new(name: &str) -> StageCode {
-        let mut types = Names::reserving(&IMPORTS.map(|(name, _)| name));
+        let mut types = Names::reserving(&[PRELUDE.as_slice(), &IMPORTS.map(|(name, _)| name)].concat());
         StageCode {
             names: Names::reserving(&[RESERVED.as_slice(), &IMPORTS.map(|(name, _)| name)].concat()),
             field_names: Names::default(),

@@ -144,6 +144,7 @@ pub(crate) fn scalar_type(ty: &ScalarType) -> TokenStream {
             let item = scalar_type(item);
             quote!(ScalarType::List(Box::new(#item)))
         }
+        ty if *ty == ScalarType::window() => quote!(ScalarType::window()),
         ScalarType::Struct(fields) => {
             let fields = fields.iter().map(field);
             quote!(ScalarType::Struct(vec![#(#fields),*]))

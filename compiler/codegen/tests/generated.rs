@@ -106,6 +106,11 @@ fn kernels_see_only_the_rows_that_reach_them() {
 }
 
 #[test]
+fn a_join_has_two_inputs() {
+    golden("joins", &build::joins(), Sources::Compiled);
+}
+
+#[test]
 fn branches_and_unions() {
     golden("branches", &build::branches(), Sources::Compiled);
 }

@@ -66,6 +66,8 @@ pub struct PassTime {
 pub enum View {
     /// The statements, as they were understood.
     Ast,
+    /// The relational plan with names and types found, before the rules.
+    Bound,
     /// The relational plan, after the rules.
     Logical,
     /// The IR's operators.
@@ -74,18 +76,22 @@ pub enum View {
     Stream,
     /// The generated crate.
     Rust,
+    /// What the worker is given beside the binary, as JSON.
+    Job,
 }
 
 impl View {
-    pub const ALL: [View; 5] = [View::Ast, View::Logical, View::Plan, View::Stream, View::Rust];
+    pub const ALL: [View; 7] = [View::Ast, View::Bound, View::Logical, View::Plan, View::Stream, View::Rust, View::Job];
 
     pub fn name(self) -> &'static str {
         match self {
             View::Ast => "ast",
+            View::Bound => "bound",
             View::Logical => "logical",
             View::Plan => "plan",
             View::Stream => "stream",
             View::Rust => "rust",
+            View::Job => "job",
         }
     }
 }
@@ -143,7 +149,8 @@ mod tests {
             assert_eq!(view.to_string().parse(), Ok(view));
         }
         let error = "physical".parse::<View>().unwrap_err();
-        assert_eq!(error, r#"view must be one of "ast", "logical", "plan", "stream", "rust", not "physical""#);
+        let names = r#""ast", "bound", "logical", "plan", "stream", "rust", "job""#;
+        assert_eq!(error, format!(r#"view must be one of {names}, not "physical""#));
     }
 
     #[test]

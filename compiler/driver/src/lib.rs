@@ -1,9 +1,9 @@
 //! The compiler as a list of passes: from the text of a query to the files of a Rust crate and the plan of a job.
 //!
 //! ```text
-//!  text ─ parse ─ bind ─ rules ─ lower ─ place ─ codegen ─▶ Compiled { files, code digest, plan }
-//!           │      │       │       │       │        │
-//!          ast  logical    └─────plan────stream───rust        (EXPLAIN: a view at every seam)
+//!  text ─ parse ─ bind ─ rules ─ lower ─ place ─ codegen ─ assemble ─▶ Compiled { files, code digest, plan }
+//!           │      │       │       │       │        │         │
+//!          ast   bound  logical   plan   stream    rust      job       (EXPLAIN: a view at every seam)
 //! ```
 //!
 //! The list itself is [`compile`]'s, in `passes`; each pass is its own crate's. Whatever comes in, what comes out is
@@ -15,6 +15,7 @@
 
 mod compiled;
 mod isolation;
+mod meaning;
 mod passes;
 mod plan;
 mod render;

@@ -42,6 +42,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
     let script = trace.fallible("parse", || compiler_sql::parse(&request.sql))?;
     trace.show(View::Ast, until, || script.to_string())?;
     let bound = trace.fallible("bind", || compiler_sql::bind(&script, &options))?;
+    trace.show(View::Bound, until, || bound.to_string())?;
     let warnings = bound.warnings().to_vec();
     let bound = trace.pass("rules", || compiler_sql::optimize(bound));
     trace.show(View::Logical, until, || bound.to_string())?;
@@ -58,6 +59,7 @@ fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Resul
         let plan = job_plan(&graph, &code);
         (code, plan)
     });
+    trace.show(View::Job, until, || serde_json::to_string_pretty(&plan).expect("a plan is JSON"))?;
     Ok(Compiled { files, code, plan, warnings, views: BTreeMap::new(), passes: Vec::new() })
 }
 
@@ -167,6 +169,20 @@ FROM bids WHERE price > 100 GROUP BY auction, window";
 CREATE TABLE bids (auction BIGINT, price BIGINT) WITH (connector = 'single_file', path = '/tmp/bids.json', type = 'source');
 SELECT auction, sum(price) AS total FROM bids GROUP BY auction";
 
+    /// `$0` to `$9` are names of a table, of its columns and members, of a view, and of what is selected.
+    const NAMED: &str = "\
+CREATE TABLE $0 ($1 BIGINT, $2 TEXT, $3 STRUCT<$4 INT, $5 TEXT>, $6 TIMESTAMP NOT NULL, WATERMARK FOR $6)
+WITH (connector = 'single_file', path = '/tmp/in.json', format = 'json', type = 'source');
+CREATE VIEW $7 AS SELECT upper($2) AS $1, 10 / $1 AS $2, $3, $6 FROM $0 WHERE $2 <> 'x';
+SELECT tumble(INTERVAL '10 seconds') AS $8, $1, count(DISTINCT $2) AS $9, max($3.$5) AS $4 FROM $7 GROUP BY $1, $8;
+SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
+
+    /// What Rust, its prelude and generated code have names for, and what Rust cannot name.
+    const NAMES: &str = "self|Self|super|crate|type|fn|match|async|dyn|try|gen|yield|static|true|box|Box|ok|Ok|err|some|None|\
+                         result|Result|option|vec|Vec|string|String|default|clone|iter|into|drop|main|std|core|u8|str|usize|\
+                         worker_lib|kernels|batch|batches|rows|row|value|state|states|stage|errors|key|keys|input|output|\
+                         window|window_start|event_time|upper|_|1|a b|ü|r#fn|\\";
+
     fn request(sql: &str, parallelism: usize) -> CompileRequest {
         CompileRequest::new(sql, CompileOptions { parallelism, ..CompileOptions::default() })
     }
@@ -214,7 +230,7 @@ SELECT auction, sum(price) AS total FROM bids GROUP BY auction";
         assert_eq!((table.name.as_str(), table.kind, table.keys), ("groups", TableKind::Keyed, 1));
         assert_eq!(
             table.columns.to_string(),
-            "(auction BIGINT, sum_price BIGINT, _updated TIMESTAMP NOT NULL, _deleted BOOLEAN NOT NULL)"
+            "(auction BIGINT, sum(price) BIGINT, _updated TIMESTAMP NOT NULL, _deleted BOOLEAN NOT NULL)"
         );
         let sink = compiled.plan.stages.iter().find_map(|stage| stage.sink.as_ref()).unwrap();
         assert_eq!(sink.changelog, Some(Changelog { key: Some(vec![1]) }));
@@ -270,6 +286,10 @@ INSERT INTO prices SELECT price FROM bids";
         assert!(detail.ends_with("its input (plan):\nnode 0: source"), "{detail}");
     }
 
+    fn ten_names() -> impl Strategy<Value = Vec<&'static str>> {
+        prop::sample::subsequence(NAMES.split('|').collect::<Vec<_>>(), 10).prop_shuffle()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -284,6 +304,17 @@ INSERT INTO prices SELECT price FROM bids";
                 prop_assert!(found.iter().all(|one| one.code != INTERNAL), "{text}\n{found:?}");
                 let _ = crate::render(&found, "query.sql", &text, true);
             }
+        }
+
+        /// Any name may stand in a query. The code that comes of it is Rust, or the generator would not have printed it.
+        #[test]
+        fn any_name_will_do(names in ten_names()) {
+            let mut text = NAMED.to_owned();
+            for (n, name) in names.iter().enumerate() {
+                text = text.replace(&format!("${n}"), &format!("\"{name}\""));
+            }
+            let outcome = compile(&request(&text, 1));
+            prop_assert!(outcome.is_ok(), "{text}\n{:?}", outcome.err());
         }
     }
 }

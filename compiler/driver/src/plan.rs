@@ -1,21 +1,25 @@
 //! The job's plan: what of the graph is data.
 
 use compiler_ir::{
-    Edge, Exchange, Field, Graph, Phase, ScalarType, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating, print,
+    Edge, Exchange, Field, Graph, Phase, ScalarType, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating,
+    WindowJoin, print,
 };
-use protocol::checkpoint::{TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
+
+use crate::meaning::stage_tables;
 
 /// The plan that goes with code of this digest.
 pub(crate) fn job_plan(graph: &Graph, code: &str) -> JobPlan {
+    let tables = stage_tables(graph, tables);
     JobPlan {
         code: code.to_owned(),
-        stages: graph.stages.iter().map(stage_plan).collect(),
+        stages: graph.stages.iter().zip(tables).map(|(stage, tables)| stage_plan(stage, tables)).collect(),
         edges: graph.edges.iter().map(edge_plan).collect(),
     }
 }
 
-fn stage_plan(stage: &Stage) -> StagePlan {
+fn stage_plan(stage: &Stage, tables: Vec<TableSpec>) -> StagePlan {
     StagePlan {
         id: stage.id.0,
         name: stage.name.clone(),
@@ -31,7 +35,7 @@ fn stage_plan(stage: &Stage) -> StagePlan {
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
-        tables: stage.ops.iter().flat_map(tables).collect(),
+        tables,
         updating_ttl_micros: stage.ops.iter().find_map(|op| match &op.kind {
             // No group lives for less than the clock can tell.
             StageOpKind::Updating(updating) => Some((updating.ttl.unsigned_abs() / 1_000).max(1)),
@@ -40,12 +44,13 @@ fn stage_plan(stage: &Stage) -> StagePlan {
     }
 }
 
-/// What an operator keeps, in the order in which its generated code numbers it.
-fn tables(op: &StageOp) -> Vec<TableSpec> {
+/// What an operator keeps, in the order in which its generated code numbers it. Names are the graph's; `meaning` gives others.
+fn tables(stage: &Stage, op: &StageOp) -> Vec<TableSpec> {
     match &op.kind {
         // Partial states leave at the barrier.
         StageOpKind::Tumble { phase: Phase::Partial, .. } => Vec::new(),
         StageOpKind::Tumble { tumble, .. } => tumble_tables(tumble),
+        StageOpKind::WindowJoin(join) => join_tables(stage, join),
         StageOpKind::Updating(updating) => vec![updating_table(updating)],
         StageOpKind::Watermark { .. }
         | StageOpKind::Filter { .. }
@@ -58,18 +63,49 @@ fn updating_table(updating: &Updating) -> TableSpec {
     let mut columns = updating.state_schema();
     columns.fields.push(Field::new("_updated", ScalarType::TIMESTAMP_NS, false));
     columns.fields.push(Field::new("_deleted", ScalarType::Bool, false));
-    let (name, keys) = ("groups".to_owned(), updating.keys.len());
-    TableSpec { name, kind: TableKind::Keyed, version: 1, keys, columns }
+    TableSpec {
+        name: "groups".to_owned(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: updating.keys.len(),
+        columns,
+        lifetime: None,
+        operator: Operator::default(),
+    }
 }
 
 fn tumble_tables(tumble: &Tumble) -> Vec<TableSpec> {
-    let table = |name: String, kind, columns| TableSpec { name, kind, version: 1, keys: tumble.keys.len(), columns };
+    let keys = tumble.keys.len();
+    let lifetime = Some(Lifetime { column: keys, nanos: tumble.width });
+    let table = |name: String, kind, columns| TableSpec {
+        name,
+        kind,
+        version: 1,
+        keys,
+        columns,
+        lifetime,
+        operator: Operator::default(),
+    };
     let mut tables = vec![table("groups".to_owned(), TableKind::TimeKeyed, tumble.state_schema())];
     for aggregate in tumble.aggregates.iter().filter(|aggregate| aggregate.distinct) {
         let name = format!("distinct {}", aggregate.name);
         tables.push(table(name, TableKind::List, tumble.distinct_schema(aggregate)));
     }
     tables
+}
+
+/// The rows of each side, as they came.
+fn join_tables(stage: &Stage, join: &WindowJoin) -> Vec<TableSpec> {
+    let table = |(name, columns): (&str, _)| TableSpec {
+        name: name.to_owned(),
+        kind: TableKind::List,
+        version: 1,
+        keys: join.hashed(),
+        columns,
+        lifetime: None,
+        operator: Operator::default(),
+    };
+    ["left", "right"].into_iter().zip(stage.ports()).map(table).collect()
 }
 
 fn source_plan(stage: &Stage) -> Option<SourcePlan> {
@@ -88,6 +124,7 @@ fn edge_plan(edge: &Edge) -> EdgePlan {
     EdgePlan {
         from: edge.from.0,
         to: edge.to.0,
+        port: edge.port,
         exchange: match &edge.exchange {
             Exchange::Forward => ExchangePlan::Forward,
             Exchange::Hash(columns) => ExchangePlan::Hash(columns.clone()),

@@ -398,8 +398,9 @@ pub fn cast_always_fits(from: &ScalarType, to: &ScalarType) -> bool {
         }
         // A coarser tick can hold every finer timestamp, not the other way around.
         (Timestamp { unit: a, .. }, Timestamp { unit: b, .. }) => b.nanos() >= a.nanos(),
-        (Timestamp { .. }, Date) => true,
-        (Date, Timestamp { unit, .. }) => unit.nanos() >= 1_000,
+        // 32 bits of days reach farther than 64 bits of microseconds, and less far than those of milliseconds.
+        (Timestamp { unit, .. }, Date) => unit.nanos() <= 1_000,
+        (Date, Timestamp { unit, .. }) => unit.nanos() >= 1_000_000,
         (Int64, Timestamp { .. } | Duration { .. } | Time) => true,
         (Timestamp { .. } | Duration { .. } | Time, Int64) => true,
         (Int32, Date) | (Date, Int32) => true,

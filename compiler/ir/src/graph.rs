@@ -4,7 +4,7 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::expr::Expr;
-use crate::plan::{Aggregate, Column, KernelColumn, SinkDef, SourceDef, Tumble, Updating};
+use crate::plan::{Aggregate, Column, KernelColumn, SinkDef, SourceDef, Tumble, Updating, WindowJoin};
 
 /// Index of a stage in its [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Stage {
     /// Data, as all parallelism is: it does not decide what is generated.
     pub parallelism: usize,
     pub input: StageInput,
-    /// What arrives.
+    /// What arrives; for a join, what arrives from the left, then what arrives from the right: see [`Stage::ports`].
     pub input_schema: Schema,
     /// In order; the output of one is the input of the next.
     pub ops: Vec<StageOp>,
@@ -76,6 +76,8 @@ pub enum StageOpKind {
     },
     /// Emits [`Updating::output_schema`]. Its input begins with the keys.
     Updating(Updating),
+    /// Its stage has two ports, the left and the right one.
+    WindowJoin(WindowJoin),
 }
 
 impl StageOpKind {
@@ -92,6 +94,7 @@ impl StageOpKind {
                 walk_groups(&tumble.keys, &tumble.aggregates, visit);
             }
             StageOpKind::Updating(updating) => walk_groups(&updating.keys, &updating.aggregates, visit),
+            StageOpKind::WindowJoin(join) => join.condition.iter().for_each(visit),
         }
     }
 
@@ -122,6 +125,8 @@ pub enum Phase {
 pub struct Edge {
     pub from: StageId,
     pub to: StageId,
+    /// To which of the receiver's inputs: 0, or 1 for the right side of a join.
+    pub port: usize,
     pub exchange: Exchange,
 }
 
@@ -134,6 +139,20 @@ pub enum Exchange {
     Hash(Vec<usize>),
     /// Everything to task 0.
     Gather,
+}
+
+impl Stage {
+    /// What arrives at each of its inputs. All stages have one but those that begin with a join, which have two.
+    pub fn ports(&self) -> Vec<Schema> {
+        match self.ops.first().map(|op| &op.kind) {
+            Some(StageOpKind::WindowJoin(join)) => {
+                let fields = &self.input_schema.fields;
+                let (left, right) = fields.split_at(join.left.min(fields.len()));
+                vec![Schema::new(left.to_vec()), Schema::new(right.to_vec())]
+            }
+            _ => vec![self.input_schema.clone()],
+        }
+    }
 }
 
 impl Graph {

@@ -11,6 +11,7 @@
 //!
 //! * where several nodes consume what it emits: each begins a stage of its own, behind a forward edge;
 //! * before a union, which begins a stage into which all its inputs flow;
+//! * before a windowed join, which begins a stage with two ports: both inputs come by the hash of their keys;
 //! * at an exchange. A tumble whose aggregates can be merged aggregates on both sides of it; any other sends its keys,
 //!   event time and arguments, already computed, so that nothing else crosses, and so does an updating aggregate;
 //! * before a sink that limits its tasks, unless the stage has but one task anyway.
@@ -24,7 +25,7 @@ use schema::{Field, ScalarType, Schema};
 
 use crate::expr::{Expr, ExprKind, Literal};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
-use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble, Updating};
+use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble, Updating, WindowJoin};
 
 /// Longest stage name that is made, before what makes it unique.
 const NAME_CHARS: usize = 48;
@@ -75,6 +76,7 @@ impl Placer {
                 let home = self.home(plan, node);
                 self.updating(home, updating, &node.note)
             }
+            Op::WindowJoin(join) => self.window_join(plan, node, join),
         }
     }
 
@@ -87,7 +89,7 @@ impl Placer {
         }
         let one_task = self.one_task[from.0];
         let to = self.begin(StageInput::Edges, plan.node(input).schema.clone(), one_task);
-        self.connect(from, to, Exchange::Forward);
+        self.connect(from, to, 0, Exchange::Forward);
         to
     }
 
@@ -129,7 +131,7 @@ impl Placer {
         let one_task = keys == 0;
         let exchange = if one_task { Exchange::Gather } else { Exchange::Hash((0..keys).collect()) };
         let to = self.begin(StageInput::Edges, sent, one_task);
-        self.connect(from, to, exchange);
+        self.connect(from, to, 0, exchange);
         to
     }
 
@@ -140,8 +142,19 @@ impl Placer {
         let to = self.begin(StageInput::Edges, node.schema.clone(), one_task);
         for home in homes {
             let exchange = if one_task && !self.one_task[home.0] { Exchange::Gather } else { Exchange::Forward };
-            self.connect(home, to, exchange);
+            self.connect(home, to, 0, exchange);
         }
+        to
+    }
+
+    fn window_join(&mut self, plan: &Plan, node: &Node, join: &WindowJoin) -> StageId {
+        let fields = node.inputs.iter().flat_map(|&input| plan.node(input).schema.fields.clone());
+        let to = self.begin(StageInput::Edges, Schema::new(fields.collect()), false);
+        for (port, input) in node.inputs.iter().enumerate() {
+            let home = self.homes[input.0];
+            self.connect(home, to, port, Exchange::Hash((0..join.hashed()).collect()));
+        }
+        self.push(to, StageOpKind::WindowJoin(join.clone()), node.schema.clone(), &node.note);
         to
     }
 
@@ -154,7 +167,7 @@ impl Placer {
             let most = sink.max_parallelism.unwrap_or(tasks);
             let gather = most == 1 || most < tasks;
             let to = self.begin(StageInput::Edges, plan.node(input).schema.clone(), gather);
-            self.connect(from, to, if gather { Exchange::Gather } else { Exchange::Forward });
+            self.connect(from, to, 0, if gather { Exchange::Gather } else { Exchange::Forward });
             to
         } else {
             self.home(plan, node)
@@ -179,8 +192,8 @@ impl Placer {
         id
     }
 
-    fn connect(&mut self, from: StageId, to: StageId, exchange: Exchange) {
-        self.graph.edges.push(Edge { from, to, exchange });
+    fn connect(&mut self, from: StageId, to: StageId, port: usize, exchange: Exchange) {
+        self.graph.edges.push(Edge { from, to, port, exchange });
     }
 
     fn push(&mut self, home: StageId, kind: StageOpKind, schema: Schema, note: &str) {
@@ -288,11 +301,15 @@ fn stage_name(stage: &Stage) -> String {
         (StageInput::Source(source), _) => parts.push(source.table.clone()),
         (StageInput::Edges, Some(StageOpKind::Tumble { tumble, phase: Phase::Final | Phase::Single })) => {
             parts.push("tumble".to_owned());
-            parts.extend(by_keys(&tumble.keys));
+            parts.push(by_keys(&tumble.keys));
+        }
+        (StageInput::Edges, Some(StageOpKind::WindowJoin(join))) => {
+            parts.push("join".to_owned());
+            parts.push(by_names(stage.input_schema.fields.iter().take(join.keys).map(|field| field.name.as_str())));
         }
         (StageInput::Edges, Some(StageOpKind::Updating(updating))) => {
             parts.push("updating".to_owned());
-            parts.extend(by_groups(&updating.keys));
+            parts.extend((!updating.keys.is_empty()).then(|| by_keys(&updating.keys)));
         }
         (StageInput::Edges, Some(StageOpKind::Filter { .. })) => parts.push("filter".to_owned()),
         (StageInput::Edges, Some(StageOpKind::Compute { .. })) => parts.push("compute".to_owned()),
@@ -302,7 +319,7 @@ fn stage_name(stage: &Stage) -> String {
         (StageInput::Edges, None) => {}
     }
     if let Some(StageOpKind::Tumble { tumble, phase: Phase::Partial }) = stage.ops.last().map(|op| &op.kind) {
-        parts.extend(by_keys(&tumble.keys));
+        parts.push(by_keys(&tumble.keys));
     }
     if let Some(sink) = &stage.sink {
         parts.push(format!("to_{}", sink.table));
@@ -310,13 +327,13 @@ fn stage_name(stage: &Stage) -> String {
     plain_name(&parts.join("_"))
 }
 
-fn by_keys(keys: &[Column]) -> Vec<String> {
-    by_groups(keys).or_else(|| Some("by_window".to_owned())).into_iter().collect()
+fn by_keys(keys: &[Column]) -> String {
+    by_names(keys.iter().map(|key| key.name.as_str()))
 }
 
-fn by_groups(keys: &[Column]) -> Option<String> {
-    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
-    (!names.is_empty()).then(|| format!("by_{}", names.join("_")))
+fn by_names<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let keys: Vec<&str> = keys.collect();
+    if keys.is_empty() { "by_window".to_owned() } else { format!("by_{}", keys.join("_")) }
 }
 
 /// Lower case letters, digits and single underscores, not starting with a digit.

@@ -3,7 +3,7 @@
 use schema::{Changelog, Field, ScalarType, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{Expr, ExprKind, NativeFn};
 
 /// Index of a node in its [`Plan`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub enum Op {
     Sink(SinkDef),
     /// One row for each group, replaced when it changes. Output = [`Changelog::retract_field`] ++ keys ++ aggregates.
     Updating(Updating),
+    /// Pairs of rows of two inputs, in one time window and with equal keys. Output = [`WindowJoin::output_schema`].
+    WindowJoin(WindowJoin),
 }
 
 /// A named native expression.
@@ -145,6 +147,45 @@ pub struct Updating {
     /// Nanoseconds, more than 0, by the worker's clock: a group without a new row for so long is forgotten. Data: it does
     /// not decide what is generated.
     pub ttl: i64,
+}
+
+/// Rows of two inputs, brought together where their windows and their keys are equal.
+///
+/// Each input begins with its keys, and then has the window that the row is in (`STRUCT<start, end>`) or its start. A
+/// key that is null equals nothing. Numbers of columns go through the left input's, then the right's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowJoin {
+    pub kind: JoinKind,
+    /// Nanoseconds, more than 0: of the windows of both inputs.
+    pub width: i64,
+    /// How many columns of each input are keys.
+    pub keys: usize,
+    /// How many columns the left input has.
+    pub left: usize,
+    /// What else must be true of a pair. A row has no partner when it is true of none of its pairs.
+    pub condition: Option<Expr>,
+    /// The columns that leave.
+    pub output: Vec<usize>,
+}
+
+/// Which rows leave that have no partner, with nulls in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JoinKind {
+    Inner,
+    /// Those of the left input.
+    Left,
+    Right,
+    Full,
+}
+
+/// What a column says of the time window that its row is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WindowPart {
+    /// `STRUCT<start, end>`
+    Whole,
+    Start,
+    End,
 }
 
 /// One aggregate function call.
@@ -268,6 +309,37 @@ impl Updating {
     }
 }
 
+impl JoinKind {
+    /// Whether rows without a partner leave: those of the left input, those of the right.
+    pub fn keeps(self) -> [bool; 2] {
+        match self {
+            JoinKind::Inner => [false, false],
+            JoinKind::Left => [true, false],
+            JoinKind::Right => [false, true],
+            JoinKind::Full => [true, true],
+        }
+    }
+}
+
+impl WindowJoin {
+    /// How many columns of each input, the first ones, say by their hash in which task a row finds its partners: the
+    /// keys, or else the window.
+    pub fn hashed(&self) -> usize {
+        self.keys.max(1)
+    }
+
+    /// `input`: the columns of the left input, then those of the right.
+    pub fn output_schema(&self, input: &Schema) -> Schema {
+        let [keeps_left, keeps_right] = self.kind.keeps();
+        let fields = self.output.iter().filter_map(|&column| {
+            let mut field = input.fields.get(column)?.clone();
+            field.nullable |= if column < self.left { keeps_right } else { keeps_left };
+            Some(field)
+        });
+        Schema::new(fields.collect())
+    }
+}
+
 impl Plan {
     pub fn push(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
@@ -297,7 +369,58 @@ impl Plan {
             }
             // Rows of one input do not tell themselves from those of another.
             Op::Union => None,
-            Op::Source(_) | Op::Tumble(_) | Op::Sink(_) => None,
+            Op::Source(_) | Op::Tumble(_) | Op::Sink(_) | Op::WindowJoin(_) => None,
+        }
+    }
+
+    /// The window that each row of a node is in, where a column tells it: what of it the column holds, and how wide it
+    /// is. Rows leave the node before a watermark that has passed their window's end.
+    pub fn window_in(&self, node: NodeId, column: usize) -> Option<(WindowPart, i64)> {
+        let Node { op, inputs, .. } = self.nodes.get(node.0)?;
+        let input = |n: usize| inputs.get(n).copied().filter(|input| input.0 < node.0);
+        match op {
+            // An aggregate without a window emits a row when its group changes, whatever the windows in it.
+            Op::Source(_) | Op::Sink(_) | Op::Updating(_) => None,
+            Op::Watermark { .. } | Op::Filter { .. } => self.window_in(input(0)?, column),
+            Op::Compute { .. } => {
+                let input = input(0)?;
+                if column < self.node(input).schema.len() { self.window_in(input, column) } else { None }
+            }
+            Op::Project { columns } => self.window_of(input(0)?, &columns.get(column)?.expr),
+            Op::Tumble(tumble) => (column == tumble.keys.len()).then_some((WindowPart::Whole, tumble.width)),
+            Op::Union => {
+                let mut all = (0..inputs.len()).map(|n| self.window_in(input(n)?, column));
+                let first = all.next()??;
+                all.all(|other| other == Some(first)).then_some(first)
+            }
+            // Where a row has no partner, that one's window is null.
+            Op::WindowJoin(join) => {
+                let [keeps_left, keeps_right] = join.kind.keeps();
+                match *join.output.get(column)? {
+                    column if column < join.left => self.window_in(input(0)?, column).filter(|_| !keeps_right),
+                    column => self.window_in(input(1)?, column - join.left).filter(|_| !keeps_left),
+                }
+            }
+        }
+    }
+
+    /// The same of an expression over the columns of a node.
+    fn window_of(&self, node: NodeId, expr: &Expr) -> Option<(WindowPart, i64)> {
+        match &expr.kind {
+            ExprKind::Column(column) => self.window_in(node, *column),
+            ExprKind::Field { base, index } => match (self.window_of(node, base)?, index) {
+                ((WindowPart::Whole, width), 0) => Some((WindowPart::Start, width)),
+                ((WindowPart::Whole, width), 1) => Some((WindowPart::End, width)),
+                _ => None,
+            },
+            // The start of a window, from its end.
+            ExprKind::Native { function: NativeFn::AddNanos(nanos), args } => {
+                match self.window_of(node, args.first()?)? {
+                    (WindowPart::End, width) if *nanos == -width => Some((WindowPart::Start, width)),
+                    _ => None,
+                }
+            }
+            _ => None,
         }
     }
 

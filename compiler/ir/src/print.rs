@@ -11,6 +11,8 @@
 //!
 //! `retract` behind the columns says that they are a changelog's.
 //!
+//! A join names the columns of both its inputs: `window_join %3, %5: inner 10s on id = id_1 AND window = window_1`.
+//!
 //! Expressions print in SQL's spelling with column names. What is unmarked is fused into the stage's loop;
 //! `kernel:upper(name)` is a call of a block kernel.
 //!
@@ -27,15 +29,19 @@ use schema::{Field, ScalarType, Schema, TimeUnit};
 use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
 use crate::plan::{
-    Aggregate, AggregateFn, ChangelogMode, Column, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef, Tumble, Updating,
+    Aggregate, AggregateFn, ChangelogMode, Column, JoinKind, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef,
+    Tumble, Updating, WindowJoin,
 };
 
 /// The plan, a line a node: `explain --view plan`.
 pub fn plan(plan: &Plan) -> String {
     let mut out = String::new();
     for (index, node) in plan.nodes.iter().enumerate() {
-        let input = node.inputs.first().and_then(|id| plan.nodes.get(id.0)).map(|node| &node.schema);
-        let line = operator(&node.op, input.unwrap_or(&Schema::default()));
+        let mut inputs = node.inputs.iter().filter_map(|id| plan.nodes.get(id.0)).map(|node| &node.schema);
+        let line = match &node.op {
+            Op::WindowJoin(_) => operator(&node.op, &Schema::new(inputs.flat_map(|s| s.fields.clone()).collect())),
+            op => operator(op, inputs.next().unwrap_or(&Schema::default())),
+        };
         let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
         let _ = write!(out, "%{index} = {verb}");
         if node.inputs.is_empty() {
@@ -77,7 +83,8 @@ pub fn graph(graph: &Graph) -> String {
             StageInput::Edges => {
                 for edge in graph.edges_to(stage.id) {
                     let schema = graph.stages.get(edge.from.0).map_or(&stage.input_schema, |from| &from.output_schema);
-                    let _ = writeln!(out, "  from {} {}", edge.from.0, exchange(edge, schema));
+                    let side = stage_side(stage, edge).map_or_else(String::new, |side| format!("{side} "));
+                    let _ = writeln!(out, "  {side}from {} {}", edge.from.0, exchange(edge, schema));
                 }
             }
         }
@@ -98,6 +105,15 @@ pub fn graph(graph: &Graph) -> String {
         }
     }
     out
+}
+
+/// The side of a join that an edge leads to; nothing where there is but one input.
+pub fn stage_side(stage: &Stage, edge: &Edge) -> Option<&'static str> {
+    match (stage.ops.first().map(|op| &op.kind), edge.port) {
+        (Some(StageOpKind::WindowJoin(_)), 0) => Some("left"),
+        (Some(StageOpKind::WindowJoin(_)), _) => Some("right"),
+        _ => None,
+    }
 }
 
 /// What a stage does, a line for each operator with its source and its sink, without schemas: `filter price > 100`.
@@ -126,6 +142,7 @@ pub fn stage_operator(op: &StageOp, input: &Schema) -> String {
         StageOpKind::Tumble { tumble: t, phase: Phase::Partial } => format!("tumble_partial {}", tumble(t, input)),
         StageOpKind::Tumble { tumble: t, phase: Phase::Final } => format!("tumble_final {}", merged_tumble(t)),
         StageOpKind::Updating(u) => format!("updating {}", updating(u, input)),
+        StageOpKind::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
 
@@ -140,6 +157,7 @@ fn operator(op: &Op, input: &Schema) -> String {
         Op::Union => "union".to_owned(),
         Op::Sink(sink) => sink_line(sink),
         Op::Updating(u) => format!("updating {} for {}", updating(u, input), duration(u.ttl)),
+        Op::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
 
@@ -218,7 +236,26 @@ fn merged_tumble(tumble: &Tumble) -> String {
     out
 }
 
-fn aggregate(agg: &Aggregate, input: &Schema) -> String {
+/// `input`: the columns of both sides.
+fn window_join(join: &WindowJoin, input: &Schema) -> String {
+    let equal = (0..=join.keys)
+        .map(|key| format!("{} = {}", column_name(key, input), column_name(join.left.saturating_add(key), input)));
+    let condition = join.condition.iter().map(|condition| operand(condition, input, Binding::And));
+    let conditions: Vec<String> = equal.chain(condition).collect();
+    format!("{} {} on {}", join_kind(join.kind), duration(join.width), conditions.join(" AND "))
+}
+
+pub fn join_kind(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "inner",
+        JoinKind::Left => "left",
+        JoinKind::Right => "right",
+        JoinKind::Full => "full",
+    }
+}
+
+/// `count(DISTINCT price) FILTER (WHERE price > 3)`, without its name.
+pub fn aggregate(agg: &Aggregate, input: &Schema) -> String {
     let arg = agg.arg.as_ref().map_or("*".to_owned(), |arg| expr(arg, input));
     let distinct = if agg.distinct { "DISTINCT " } else { "" };
     let mut out = format!("{}({distinct}{arg})", aggregate_name(agg.function));
@@ -427,7 +464,8 @@ pub fn function_name(function: NativeFn) -> &'static str {
     }
 }
 
-fn date_field(field: DateField) -> &'static str {
+/// The SQL name of a field of a date.
+pub fn date_field(field: DateField) -> &'static str {
     match field {
         DateField::Year => "year",
         DateField::Quarter => "quarter",

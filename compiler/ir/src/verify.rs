@@ -29,7 +29,7 @@
 //!
 //! # Plan
 //!
-//! * Every input of a node stands before it. A source has no input, a union at least one, every other node one.
+//! * Every input of a node stands before it. A source has no input, a union at least one, a join two, every other node one.
 //! * Every node is an input of another, but sinks, which are inputs of none.
 //! * `Filter` and `Watermark` emit their input's schema; `Compute` the input's and its columns; `Project` its columns;
 //!   `Tumble` [`Tumble::output_schema`]; `Updating` [`Updating::output_schema`]; a source its fields. A union's inputs
@@ -45,23 +45,27 @@
 //!   minimum and maximum are of a register type, their argument's; the average of a `DOUBLE` is one, that of a
 //!   decimal is a decimal of at least its scale. Only `count` may be distinct, of any type but maps. Only
 //!   `count` may have no argument, and is then not distinct.
+//! * A windowed join's width is positive. Each of its inputs begins with the keys, whose types are pairwise the same and
+//!   hold no maps, and goes on with a column that [`Plan::window_in`] knows to be a window of that width or its start, and
+//!   that is never null. Its condition is a predicate over the columns of the left input, then those of the right; what
+//!   leaves are some of these, those nullable whose side may have no partner ([`WindowJoin::output_schema`]).
 //! * An updating aggregate's keys and aggregates are typed as a tumble's; none is distinct; its time to live is positive.
 //!
 //! ## Changelogs
 //!
 //! * A node in mode `Retract` has [`schema::Changelog::retract_field`] as its first column.
-//! * `Source`, `Tumble` and `Watermark` are in mode `Append`, `Updating` in mode `Retract`; every other node is in the
-//!   mode of its inputs, which is one. But a projection may begin a changelog: over `Append` it may be in mode
+//! * `Source`, `Tumble`, `WindowJoin` and `Watermark` are in mode `Append`, `Updating` in mode `Retract`; every other node
+//!   is in the mode of its inputs, which is one. But a projection may begin a changelog: over `Append` it may be in mode
 //!   `Retract`, and then its first column is the constant `FALSE`.
 //! * A projection of a changelog passes on the first column as its first.
-//! * `Tumble`, `Updating` and `Watermark` take no changelog. A sink is told of one: [`Plan::changelog`].
+//! * `Tumble`, `WindowJoin`, `Updating` and `Watermark` take no changelog. A sink is told of one: [`Plan::changelog`].
 //!
 //! # Graph
 //!
 //! * Stages are numbered by position, named uniquely (`a-z0-9_`, not starting with a digit), and have at least
 //!   one task. Edges lead from lower to higher numbers.
-//! * A stage with a source has no edges in, every other at least one; what arrives is in the stage's input schema as
-//!   for a union. A stage with a sink has no edges out and no more tasks than the sink allows, every other at least one.
+//! * A stage with a source has no edges in, every other at least one to each of its ports ([`Stage::ports`]); what arrives
+//!   is in the port's schema as for a union. A stage with a sink has no edges out and no more tasks than the sink allows, every other at least one.
 //! * Operators chain: each is correct over the schema before it, and the last one's is the stage's output schema.
 //! * `Watermark` only in a stage with a source.
 //! * `Tumble` in phase `Partial` is the last operator of its stage and emits [`Tumble::partial_schema`]. In the other
@@ -69,6 +73,8 @@
 //!   or, without keys, `Gather`. In phase `Final` what arrives is the partial schema.
 //! * `Updating` is the first of its stage too, behind the same exchanges; its keys are the first columns of what arrives.
 //! * A sink of a changelog gets one, with the columns of its key in range.
+//! * `WindowJoin` is the first operator of its stage. All edges to both ports are `Hash` of exactly the keys, the first
+//!   columns, or, without keys, of the window behind them.
 //! * A forward edge joins stages of equal parallelism; a hash edge has keys, in range; a stage behind a gather edge has one task.
 //!
 //! Not here: whether a kernel exists for a call (the `kernels` crate knows), whether connector options are valid.
@@ -81,6 +87,7 @@ use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryO
 use crate::graph::{Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
 use crate::plan::{
     Aggregate, AggregateFn, ChangelogMode, Column, KernelColumn, NodeId, Op, Plan, SinkDef, Tumble, Updating,
+    WindowJoin, WindowPart,
 };
 use crate::print;
 
@@ -106,6 +113,7 @@ pub fn plan(plan: &Plan) -> Result<(), Vec<String>> {
                 let told = sink.changelog == plan.changelog(input);
                 here.require(told, || "it is not told what its input's rows mean".to_owned());
             }
+            check_joined_windows(plan, index, &mut here);
         }
         match (&node.op, consumers[index]) {
             (Op::Sink(_), 1..) => here.say("a sink is an input of another node"),
@@ -229,6 +237,7 @@ fn check_arity(op: &Op, inputs: usize, findings: &mut Findings) {
     let right = match op {
         Op::Source(_) => inputs == 0,
         Op::Union => inputs > 0,
+        Op::WindowJoin(_) => inputs == 2,
         _ => inputs == 1,
     };
     findings.require(right, || format!("it has {inputs} inputs"));
@@ -267,6 +276,22 @@ fn check_node(op: &Op, inputs: &[&Schema], schema: &Schema, findings: &mut Findi
                 "its schema is neither empty nor its input's".to_owned()
             });
         }
+        Op::WindowJoin(join) => {
+            let width = inputs.first().map_or(0, |left| left.len());
+            findings.require(join.left == width, || format!("its left input has {width} columns, not {}", join.left));
+            let input = Schema::new(inputs.iter().flat_map(|input| input.fields.clone()).collect());
+            check_window_join(join, &input, schema, findings);
+        }
+    }
+}
+
+/// The inputs of a join are windows of its width.
+fn check_joined_windows(plan: &Plan, index: usize, findings: &mut Findings) {
+    let Op::WindowJoin(join) = &plan.nodes[index].op else { return };
+    for &input in &plan.nodes[index].inputs {
+        let window = plan.window_in(input, join.keys);
+        let fits = matches!(window, Some((WindowPart::Whole | WindowPart::Start, width)) if width == join.width);
+        findings.require(fits, || format!("column {} of %{} is no window of {} ns", join.keys, input.0, join.width));
     }
 }
 
@@ -284,14 +309,16 @@ fn check_mode(plan: &Plan, index: usize, findings: &mut Findings) {
     let node = &plan.nodes[index];
     let modes: Vec<ChangelogMode> = node.inputs.iter().map(|&input| plan.node(input).mode).collect();
     let updated = modes.contains(&ChangelogMode::Retract);
-    let takes_none = matches!(node.op, Op::Tumble(_) | Op::Updating(_) | Op::Watermark { .. });
+    let takes_none = matches!(node.op, Op::Tumble(_) | Op::WindowJoin(_) | Op::Updating(_) | Op::Watermark { .. });
     findings.require(!(updated && takes_none), || "it takes no changelog".to_owned());
     let begins = |columns: &[Column]| {
         let first = columns.first().map(|column| &column.expr.kind);
         !updated && first == Some(&ExprKind::Literal(Literal::Bool(false)))
     };
     let right = match (&node.op, node.mode) {
-        (Op::Source(_) | Op::Tumble(_) | Op::Watermark { .. }, mode) => mode == ChangelogMode::Append,
+        (Op::Source(_) | Op::Tumble(_) | Op::WindowJoin(_) | Op::Watermark { .. }, mode) => {
+            mode == ChangelogMode::Append
+        }
         (Op::Updating(_), mode) => mode == ChangelogMode::Retract,
         (Op::Project { columns }, ChangelogMode::Retract) if begins(columns) => true,
         (_, mode) => modes.iter().all(|input| *input == mode),
@@ -322,7 +349,7 @@ fn check_watermark_place(plan: &Plan, index: usize, consumers: &[usize], finding
         match plan.nodes[at].op {
             Op::Filter { .. } | Op::Compute { .. } | Op::Project { .. } | Op::Watermark { .. } => {}
             Op::Source(_) => return,
-            Op::Tumble(_) | Op::Union | Op::Sink(_) | Op::Updating(_) => break,
+            Op::Tumble(_) | Op::Union | Op::Sink(_) | Op::Updating(_) | Op::WindowJoin(_) => break,
         }
     }
     findings.say("a watermark stands apart from its source");
@@ -424,7 +451,33 @@ fn check_groups(keys: &[Column], aggregates: &[Aggregate], findings: &mut Findin
     }
 }
 
-fn holds_map(ty: &ScalarType) -> bool {
+/// `input`: the columns of both sides.
+fn check_window_join(join: &WindowJoin, input: &Schema, schema: &Schema, findings: &mut Findings) {
+    findings.require(join.width > 0, || format!("a window is {} ns wide", join.width));
+    let (left, right) = input.fields.split_at(join.left.min(input.len()));
+    if left.len() <= join.keys || right.len() <= join.keys {
+        return findings.say(format!("there is no window behind {} keys", join.keys));
+    }
+    for (left, right) in left.iter().zip(right).take(join.keys) {
+        let fits = is_same(&left.ty, &right.ty) && !holds_map(&left.ty);
+        findings.require(fits, || {
+            format!("keys {} and {} are of types {} and {}", left.name, right.name, left.ty, right.ty)
+        });
+    }
+    for window in [&left[join.keys], &right[join.keys]] {
+        let fits = (window.ty == ScalarType::window() || window.ty == ScalarType::TIMESTAMP_NS) && !window.nullable;
+        findings.require(fits, || format!("the window is {window}"));
+    }
+    if let Some(condition) = &join.condition {
+        check_predicate(condition, input, findings);
+    }
+    let known = join.output.iter().all(|&column| column < input.len());
+    findings.require(known, || format!("it emits a column beyond its {}", input.len()));
+    findings.require(*schema == join.output_schema(input), || "its schema is not the join's output".to_owned());
+}
+
+/// Whether values of the type are maps or have maps in them: those have no order and no hash.
+pub fn holds_map(ty: &ScalarType) -> bool {
     match ty {
         ScalarType::Map { .. } => true,
         ScalarType::List(item) => holds_map(item),
@@ -663,15 +716,21 @@ fn check_edges(graph: &Graph, stage: &Stage, findings: &mut Findings) {
         }
         StageInput::Edges => findings.require(inputs > 0, || "nothing flows in".to_owned()),
     }
+    let ports = stage.ports();
+    let fed = (1..ports.len()).all(|port| graph.edges_to(stage.id).any(|edge| edge.port == port));
+    findings.require(fed, || "nothing flows into its right side".to_owned());
     let outputs = graph.edges_from(stage.id).count();
     findings.require((outputs > 0) != stage.sink.is_some(), || {
         format!("it has {outputs} edges out and {} sink", if stage.sink.is_some() { "a" } else { "no" })
     });
     for edge in graph.edges_to(stage.id) {
         let from = graph.stage(edge.from);
-        findings.require(accepts(&stage.input_schema, &from.output_schema), || {
-            format!("stage {} sends {}, not {}", from.id.0, from.output_schema, stage.input_schema)
-        });
+        match ports.get(edge.port) {
+            Some(wanted) => findings.require(accepts(wanted, &from.output_schema), || {
+                format!("stage {} sends {}, not {wanted}", from.id.0, from.output_schema)
+            }),
+            None => findings.say(format!("stage {} sends to port {} of {}", from.id.0, edge.port, ports.len())),
+        }
         let right = match &edge.exchange {
             Exchange::Forward => from.parallelism == stage.parallelism,
             Exchange::Gather => stage.parallelism == 1,
@@ -734,6 +793,13 @@ fn check_stage_op(graph: &Graph, stage: &Stage, index: usize, op: &StageOp, inpu
                 "rows reach an updating aggregate by another way than an exchange by its keys".to_owned()
             });
         }
+        StageOpKind::WindowJoin(join) => {
+            check_window_join(join, input, &op.schema, findings);
+            findings.require(index == 0, || "a join is not its first operator".to_owned());
+            let exchange = Exchange::Hash((0..join.hashed()).collect());
+            let exchanged = graph.edges_to(stage.id).all(|edge| edge.exchange == exchange);
+            findings.require(exchanged, || "rows reach a join by another way than the hash of its keys".to_owned());
+        }
     }
 }
 
@@ -747,7 +813,7 @@ fn is_exchanged(graph: &Graph, stage: &Stage, keys: usize) -> bool {
 mod tests {
     use super::*;
     use crate::graph::StageId;
-    use crate::plan::{Node, SourceDef, SourceField};
+    use crate::plan::{JoinKind, Node, SourceDef, SourceField};
 
     fn node(op: Op, inputs: &[usize], schema: &Schema) -> Node {
         let inputs = inputs.iter().map(|&id| NodeId(id)).collect();
@@ -865,6 +931,99 @@ mod tests {
         match &mut plan.nodes[3].op {
             Op::Updating(updating) => updating,
             _ => unreachable!("node 3 is the updating aggregate"),
+        }
+    }
+
+    /// The tumble joined with itself by name and window.
+    fn joined() -> Plan {
+        let mut plan = good();
+        let sink = plan.nodes.pop().expect("the last node is the sink");
+        let groups = plan.nodes[3].schema.fields.clone();
+        let input = Schema::new(groups.iter().chain(&groups).cloned().collect());
+        let total = |column: usize| Box::new(Expr::column(column, ScalarType::Int64, true));
+        let kind = ExprKind::Binary { op: BinaryOp::Less, left: total(2), right: total(5) };
+        let condition = Some(Expr { kind, ty: ScalarType::Bool, nullable: true });
+        let output = vec![0, 1, 5];
+        let join = WindowJoin { kind: JoinKind::Left, width: 10, keys: 1, left: 3, condition, output };
+        let output = join.output_schema(&input);
+        plan.nodes.push(node(Op::WindowJoin(join), &[3, 3], &output));
+        plan.nodes.push(Node { inputs: vec![NodeId(4)], ..sink });
+        plan
+    }
+
+    #[test]
+    fn broken_joins_are_found() {
+        assert_eq!(plan(&joined()), Ok(()));
+        let finding = |change: &dyn Fn(&mut WindowJoin)| {
+            let mut broken = joined();
+            match &mut broken.nodes[4].op {
+                Op::WindowJoin(join) => change(join),
+                _ => unreachable!("node 4 is the join"),
+            }
+            plan(&broken).expect_err("the change breaks a rule").join("; ")
+        };
+        let cases = [
+            (finding(&|join| join.width = 20), "column 1 of %3 is no window of 20 ns"),
+            (finding(&|join| join.keys = 0), "the window is name TEXT"),
+            (finding(&|join| join.keys = 3), "there is no window behind 3 keys"),
+            (finding(&|join| join.left = 2), "its left input has 3 columns, not 2"),
+            (finding(&|join| join.output.push(6)), "it emits a column beyond its 6"),
+            (finding(&|join| join.kind = JoinKind::Right), "its schema is not the join's output"),
+            (
+                finding(&|join| join.condition = Some(Expr::column(2, ScalarType::Int64, true))),
+                "a predicate is of type",
+            ),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
+        }
+        let mut broken = joined();
+        broken.nodes[4].inputs.pop();
+        assert!(plan(&broken).expect_err("a join has two inputs").join("; ").contains("it has 1 inputs"));
+        let mut broken = joined();
+        broken.nodes[3].mode = ChangelogMode::Retract;
+        assert!(plan(&broken).expect_err("a partner must stay").join("; ").contains("node %4: it takes no changelog"));
+    }
+
+    /// Of a row without a partner, the partner's window is null, and that is no window.
+    #[test]
+    fn the_window_of_a_join_is_that_of_the_side_whose_rows_all_leave() {
+        let window = |kind: JoinKind, column: usize| {
+            let mut plan = joined();
+            match &mut plan.nodes[4].op {
+                Op::WindowJoin(join) => {
+                    join.kind = kind;
+                    join.output = vec![1, 4];
+                }
+                _ => unreachable!("node 4 is the join"),
+            }
+            plan.window_in(NodeId(4), column).is_some()
+        };
+        let both = |kind| [window(kind, 0), window(kind, 1)];
+        assert_eq!(both(JoinKind::Inner), [true, true]);
+        assert_eq!(both(JoinKind::Left), [true, false]);
+        assert_eq!(both(JoinKind::Right), [false, true]);
+        assert_eq!(both(JoinKind::Full), [false, false]);
+    }
+
+    #[test]
+    fn broken_graphs_of_joins_are_found() {
+        let good = crate::place::place(&joined(), 4);
+        assert_eq!(graph(&good), Ok(()), "{}", print::graph(&good));
+        assert_eq!(good.stages[2].name, "join_by_name");
+        let finding = |change: &dyn Fn(&mut Graph)| {
+            let mut broken = good.clone();
+            change(&mut broken);
+            graph(&broken).expect_err("the change breaks a rule").join("; ")
+        };
+        let cases = [
+            (finding(&|g| g.edges[2].port = 0), "nothing flows into its right side"),
+            (finding(&|g| g.edges[2].port = 2), "stage 1 sends to port 2 of 2"),
+            (finding(&|g| g.edges[1].exchange = Exchange::Forward), "another way than the hash of its keys"),
+            (finding(&|g| g.edges[0].port = 1), "stage 0 sends to port 1 of 1"),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
         }
     }
 

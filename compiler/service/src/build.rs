@@ -13,6 +13,9 @@ use crate::bundle::{Bundle, BundleError};
 use crate::compiler::{Compilation, Outcome};
 use crate::workdir::{self, WorkDir};
 
+/// What lies about in the store for so long, nobody is writing or looking at any more.
+const LEFTOVER_AGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Where and with what to build.
 #[derive(Clone)]
 pub struct BuildOptions {
@@ -175,6 +178,7 @@ async fn make(
     let compiler = options.bundle.require_compiler(options.rustc.as_deref())?;
     let workdir_error = |source| BuildError::WorkDir { directory: options.build_dir.clone(), source };
     workdir::remove_dead(&options.build_dir);
+    options.store.clean(LEFTOVER_AGE);
     // Declared before the process, so dropped after it: first the compiler dies, then its directory goes.
     let workdir = WorkDir::acquire(&options.build_dir, &action.key, &|| options.begin("wait")).await;
     let workdir = workdir.map_err(workdir_error)?;

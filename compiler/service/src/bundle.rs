@@ -107,7 +107,10 @@ impl BundleError {
                      or build streamwright again with the compiler that is installed"
                 )
             }
-            BundleError::Cargo { .. } | BundleError::Io { .. } => return None,
+            BundleError::Cargo { .. } => "build it again: cargo build --release -p cli; or set compiler.bundle to a \
+                                          directory that `streamwright bundle` has written"
+                .to_owned(),
+            BundleError::Io { .. } => return None,
         })
     }
 }

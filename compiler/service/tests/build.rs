@@ -95,7 +95,12 @@ async fn builds_once_and_the_binary_runs() {
 
     // Another plan for the same code: another pipeline, the same binary, no compiler.
     let mut moved = compiled.clone();
-    moved.plan.edges.push(protocol::job::EdgePlan { from: 0, to: 1, exchange: protocol::job::ExchangePlan::Gather });
+    moved.plan.edges.push(protocol::job::EdgePlan {
+        from: 0,
+        to: 1,
+        port: 0,
+        exchange: protocol::job::ExchangePlan::Gather,
+    });
     let third = build(&moved, &options).await.unwrap();
     assert!(third.cached);
     assert_eq!(third.binary, first.binary);

@@ -24,15 +24,17 @@ use crate::define::{bind_constant, define};
 use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, listed, span_of};
 use crate::functions::is_changing;
 use crate::hints;
+use crate::join;
 use crate::names::name_columns;
 use crate::parse::{CreateTable, Script, Statement, normalize};
 use crate::rules;
 use crate::scope::is_updating;
 use crate::spelling;
 use crate::stack::on_big_stack;
-use crate::translate::{find_call, find_text, place, translate};
+use crate::translate::{column_place, find_call, translate};
 use crate::types::assignable;
-use crate::typing::{impossible_cast, impossible_casts};
+use crate::typing::wrong_casts;
+use crate::using::{self, Merges};
 use crate::window::{TumbleNode, length_nanos};
 
 /// A day, in nanoseconds.
@@ -124,6 +126,7 @@ pub fn optimize(bound: Bound) -> Bound {
             // A rule that fails on a plan that was accepted leaves it as it is: it is right, if slower.
             if let Ok(plan) = rules::rewrite(output.plan.clone())
                 && plan.schema().fields().len() == output.plan.schema().fields().len()
+                && join::are_supported(&plan)
             {
                 output.plan = plan;
             }
@@ -223,12 +226,12 @@ impl<'a> Binder<'a> {
             return;
         }
         let value_span = span_of(value.span()).or(span);
-        let length = match bind_constant(value) {
+        let length = match bind_constant(value, value_span) {
             Ok(DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) if interval.months == 0 => {
                 length_nanos(interval).filter(|nanos| *nanos > 0)
             }
             Ok(_) => None,
-            Err(error) => return self.errors.extend(translate(error, value, value_span)),
+            Err(found) => return self.errors.extend(found),
         };
         match length {
             Some(nanos) => self.updating_ttl = Some((nanos, span)),
@@ -277,9 +280,9 @@ impl<'a> Binder<'a> {
     /// Binds a query; `None` when there were errors, here or in what it refers to.
     fn query(&mut self, query: &Query) -> Option<LogicalPlan> {
         let known = self.errors.len();
-        let mut found = self.check(query, false);
+        let (mut found, merges) = self.check(query, false);
         if !found.is_empty() {
-            found = self.check(query, true);
+            (found, _) = self.check(query, true);
         }
         self.errors.extend(found);
         if !self.use_tables(query) || self.errors.len() > known {
@@ -287,6 +290,7 @@ impl<'a> Binder<'a> {
         }
         let written = query;
         let mut query = query.clone();
+        using::write_out(&mut query, &merges);
         let config = rules::config();
         let context = Context { catalog: &self.catalog, options: &config };
         let planner = SqlToRel::new_with_options(&context, parser_options());
@@ -301,17 +305,15 @@ impl<'a> Binder<'a> {
                 if let Some(message) = unsupported_type(&plan) {
                     self.errors.push(Diagnostic::error(code::TYPE, span_of(query.body.span()), message));
                 }
-                for (text, ty) in impossible_casts(&plan) {
-                    let span = find_text(&query, &text).or(span_of(query.body.span()));
-                    self.errors.push(impossible_cast(&text, &ty, span));
-                }
+                self.errors.extend(wrong_casts(&plan, &query, span_of(query.body.span())));
                 self.errors.extend(unordered_aggregates(&plan, &query));
+                self.errors.extend(join::refused(&plan, &query));
                 changing_calls(&plan, &query, &mut self.errors);
                 (self.errors.len() == known).then_some(plan)
             }
             Err(error) => {
                 // The binder ends at the first error; what it is about is in the expressions, or in their whole.
-                let mut found = self.check(written, true);
+                let (mut found, _) = self.check(written, true);
                 if found.is_empty() {
                     found = translate(error, &query, span_of(query.body.span()));
                 }
@@ -321,15 +323,14 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// What the syntax tree shows. `types`: with the type errors of expressions.
-    fn check(&self, query: &Query, types: bool) -> Vec<Diagnostic> {
+    /// What the syntax tree shows, and what its USING clauses mean. `types`: with the type errors of expressions.
+    fn check(&self, query: &Query, types: bool) -> (Vec<Diagnostic>, Merges) {
         let mut found = Vec::new();
-        {
-            let check = Check::new(Some(&self.catalog), &mut found);
-            let mut check = if types { check.with_types() } else { check };
-            check.query(query);
-        }
-        found
+        let check = Check::new(Some(&self.catalog), &mut found);
+        let mut check = if types { check.with_types() } else { check };
+        check.query(query);
+        let merges = check.merges;
+        (found, merges)
     }
 
     /// Marks the tables that a query reads. False when one of them is broken.
@@ -813,15 +814,7 @@ fn unordered(expr: &DfExpr, input: &LogicalPlan, query: &Query) -> Option<Diagno
     if !matches!(name, "min" | "max") || is_register_type(&ty) {
         return None;
     }
-    let mut column = None;
-    let walked = argument.apply(|part| {
-        if let (DfExpr::Column(read), None) = (part, column) {
-            column = read.spans.first().map(place);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    debug_assert!(walked.is_ok(), "the walk itself does not fail");
-    let span = find_call(query, name, column).or(span_of(query.body.span()));
+    let span = find_call(query, name, column_place(argument)).or(span_of(query.body.span()));
     Some(Diagnostic::unsupported(span, format!("{name} of {ty}")))
 }
 

@@ -11,14 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use compiler_ir::JoinKind;
 use datafusion_expr::Expr as DfExpr;
 use datafusion_expr::type_coercion::binary::type_union_coercion;
 use schema::Schema;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, Distinct, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, JoinOperator, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Value, Visit, Visitor,
-    WildcardAdditionalOptions,
+    FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor,
+    TableWithJoins, Value, ValueWithSpan, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use crate::catalog::Catalog;
@@ -30,6 +31,7 @@ use crate::scope::{Column, Found, Named, Rows, Scope, member_of, missing_member}
 use crate::translate::{UNION_WIDTHS, UNION_WIDTHS_HINT, duplicate, find_identifier, not_grouped, place, sql_type};
 use crate::types::scalar_type;
 use crate::typing::{Bound, Typing, ungrouped};
+use crate::using::{self, Merge, Merges};
 
 /// Collects the findings of one statement.
 pub(crate) struct Check<'a> {
@@ -40,6 +42,8 @@ pub(crate) struct Check<'a> {
     /// What expressions may name, where that is known.
     scope: Option<Scope>,
     types: bool,
+    /// What the USING clauses mean that have no findings.
+    pub(crate) merges: Merges,
     pub(crate) found: &'a mut Vec<Diagnostic>,
 }
 
@@ -69,7 +73,7 @@ struct Sound {
 
 impl<'a> Check<'a> {
     pub(crate) fn new(catalog: Option<&'a Catalog>, found: &'a mut Vec<Diagnostic>) -> Self {
-        Check { catalog, ctes: vec![], scope: None, types: false, found }
+        Check { catalog, ctes: vec![], scope: None, types: false, merges: Merges::new(), found }
     }
 
     /// Finds type errors too.
@@ -82,8 +86,8 @@ impl<'a> Check<'a> {
     pub(crate) fn over(mut self, table: &str, schema: &Schema) -> Self {
         let columns = Some(Column::all_of(schema.to_arrow().fields()));
         let rows = Rows { columns, timed: true, updating: false };
-        let named = Named { qualifier: Some(table.to_owned()), rows };
-        self.scope = Some(Scope { relations: vec![named], outputs: None });
+        let named = Named { qualifier: Some(table.to_owned()), rows, merged: vec![] };
+        self.scope = Some(Scope { relations: vec![named], ..Scope::default() });
         self
     }
 
@@ -286,7 +290,16 @@ impl<'a> Check<'a> {
                 }
                 false
             }
-            SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => false,
+            // USING is written out, and with it the star: every relation must have a name for that.
+            SelectItem::Wildcard(options) => {
+                let merged = self.scope.as_ref().filter(|scope| !scope.merged.is_empty());
+                let named = |scope: &Scope| scope.relations.iter().all(|named| named.qualifier.is_some());
+                if merged.is_some_and(|scope| !is_plain(options) || !named(scope)) {
+                    self.unsupported(span_of(item.span()), "this form of * over JOIN ... USING");
+                }
+                false
+            }
+            SelectItem::QualifiedWildcard(..) => false,
         }
     }
 
@@ -303,9 +316,7 @@ impl<'a> Check<'a> {
                     outputs.push(Output { column, item: Some(n) });
                 }
                 SelectItem::Wildcard(options) if is_plain(options) => {
-                    for named in &scope.relations {
-                        outputs.extend(wildcard(named)?);
-                    }
+                    outputs.extend(scope.star()?.into_iter().map(|column| Output { column, item: None }));
                 }
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
                     if is_plain(options) =>
@@ -334,8 +345,18 @@ impl<'a> Check<'a> {
                 {
                     repeated.push(duplicate(&normalize(ident), span_of(ident.span)));
                 }
-                SelectItem::Wildcard(options) if is_plain(options) && scope.relations.len() == 1 => {
-                    for column in scope.relations.iter().filter_map(wildcard).flatten().map(|output| output.column) {
+                SelectItem::Wildcard(options) if is_plain(options) => {
+                    for column in scope.star().unwrap_or_default() {
+                        if !seen.insert(column.name.clone()) {
+                            repeated.push(duplicate(&column.name, span_of(item.span())));
+                        }
+                    }
+                }
+                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
+                    if is_plain(options) =>
+                {
+                    let named = crate::parse::single(name).and_then(|ident| scope.relation(&normalize(&ident)));
+                    for column in named.and_then(wildcard).into_iter().flatten().map(|output| output.column) {
                         if !seen.insert(column.name.clone()) {
                             repeated.push(duplicate(&column.name, span_of(item.span())));
                         }
@@ -348,30 +369,132 @@ impl<'a> Check<'a> {
     }
 
     fn from(&mut self, from: &[TableWithJoins]) -> Scope {
-        let mut relations = Vec::new();
+        let mut scope = Scope::default();
         for (n, item) in from.iter().enumerate() {
             if n > 0 {
                 self.unsupported(span_of(item.relation.span()), "a join");
             }
-            self.table_factor(&item.relation, &mut relations);
+            self.table_factor(&item.relation, &mut scope);
             for join in &item.joins {
-                let what = match &join.join_operator {
-                    JoinOperator::Inner(_) | JoinOperator::Join(_) => "JOIN",
-                    JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => "LEFT JOIN",
-                    JoinOperator::Right(_) | JoinOperator::RightOuter(_) => "RIGHT JOIN",
-                    JoinOperator::FullOuter(_) => "FULL JOIN",
-                    JoinOperator::CrossJoin(_) => "CROSS JOIN",
-                    _ => "this kind of join",
-                };
-                self.unsupported(span_of(join.relation.span()), what);
-                self.table_factor(&join.relation, &mut relations);
+                let left = scope.relations.len();
+                self.table_factor(&join.relation, &mut scope);
+                self.join(join, &mut scope, left);
             }
         }
-        Scope { relations, outputs: None }
+        scope
     }
 
-    fn table_factor(&mut self, factor: &TableFactor, relations: &mut Vec<Named>) {
+    /// The kind of a join and its condition. `left`: how many relations of the scope are on its left side.
+    fn join(&mut self, join: &Join, scope: &mut Scope, left: usize) {
+        let span = span_of(join.relation.span());
+        let (kind, constraint) = match (using::constraint(&join.join_operator), &join.join_operator) {
+            (Some(joined), _) if !join.global => joined,
+            (None, JoinOperator::CrossJoin(_)) => return self.unsupported(span, "CROSS JOIN"),
+            _ => return self.unsupported(span, "this kind of join"),
+        };
+        match constraint {
+            JoinConstraint::On(condition) => {
+                let inside = std::mem::take(scope);
+                let enclosing = self.scope.replace(inside);
+                let sound = self.expr(condition, Place::On);
+                if self.types && sound {
+                    self.type_of_condition(condition);
+                }
+                *scope = std::mem::replace(&mut self.scope, enclosing).unwrap_or_default();
+            }
+            JoinConstraint::Using(names) => self.using(names, scope, left),
+            JoinConstraint::Natural => {
+                // Which columns it gives twice is not looked at.
+                scope.relations[left..].iter_mut().for_each(|named| named.rows = Rows::unknown());
+                self.unsupported(span, "NATURAL JOIN");
+            }
+            JoinConstraint::None => self.unsupported(span, format!("{} without ON", join_name(kind))),
+        }
+    }
+
+    fn type_of_condition(&mut self, condition: &Expr) {
+        let (Some(catalog), Some(scope)) = (self.catalog, &self.scope) else { return };
+        let columns = scope.relations.iter().flat_map(|named| {
+            let columns = named.rows.columns.iter().flatten();
+            columns.map(move |column| (named.qualifier.as_deref(), column))
+        });
+        let Some(typing) = Typing::new(catalog, columns) else { return };
+        let mut found = Vec::new();
+        typing.condition("ON", condition, &mut found);
+        self.found.extend(found);
+    }
+
+    /// Finds the columns of USING on both sides.
+    fn using(&mut self, names: &[ObjectName], scope: &mut Scope, left: usize) {
+        let mut merges = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(ident) = crate::parse::single(name) else {
+                let message = format!("USING takes names of columns, not {name}");
+                self.error(code::UNKNOWN_COLUMN, span_of(name.span()), message, "write the column's name alone");
+                continue;
+            };
+            let (of_left, of_right) = scope.relations.split_at(left);
+            let wanted = normalize(&ident);
+            let merged = scope.merged.iter().any(|column| column.name == wanted);
+            let first = self.holder(of_left, &ident, "left", merged);
+            let second = self.holder(of_right, &ident, "right", false);
+            let (Some((at_left, left_column)), Some((at_right, right_column))) = (first, second) else { continue };
+            let at_right = left + at_right;
+            let qualified = |at: usize, column: &Column| {
+                let qualifier = scope.relations[at].qualifier.clone()?;
+                Some([qualifier, column.name.clone()])
+            };
+            let (Some(of_left), Some(of_right)) =
+                (qualified(at_left, &left_column), qualified(at_right, &right_column))
+            else {
+                self.unsupported(span_of(ident.span), "USING with a sub-select that has no name");
+                continue;
+            };
+            for (at, column) in [(at_left, &left_column), (at_right, &right_column)] {
+                let known = &mut scope.relations[at].merged;
+                if !known.contains(&column.name) {
+                    known.push(column.name.clone());
+                }
+            }
+            if !merged {
+                scope.merged.push(Column { name: wanted.clone(), ..left_column });
+            }
+            merges.push(Merge { name: wanted, left: of_left, right: of_right });
+        }
+        if merges.len() == names.len()
+            && let Some(place) = using::place(names)
+        {
+            self.merges.insert(place, merges);
+        }
+    }
+
+    /// The relation that has a column of USING, and the column. `merged`: several may have it, which are one by now.
+    fn holder(&mut self, side: &[Named], ident: &Ident, which: &str, merged: bool) -> Option<(usize, Column)> {
+        let name = normalize(ident);
+        let mut holders = side.iter().enumerate().filter_map(|(at, named)| Some((at, named.column(&name)?)));
+        let found = holders.next();
+        if found.is_some() && holders.next().is_some() && !merged {
+            let message = format!("column reference \"{name}\" is ambiguous");
+            let hint = "write ON with the tables' names before the columns: ON a.key = b.key";
+            self.error(code::UNKNOWN_COLUMN, span_of(ident.span), message, hint);
+            return None;
+        }
+        if found.is_none() && side.iter().all(|named| named.rows.columns.is_some()) {
+            let names = side.iter().flat_map(|named| named.rows.columns.iter().flatten());
+            let names = names.map(|column| column.name.as_str());
+            let hint = match nearest(&name, names.clone()) {
+                Some(near) => format!("Did you mean \"{near}\"?"),
+                None => format!("columns of that side are {}", listed(names)),
+            };
+            let message = format!("column \"{name}\" of USING does not exist on the {which} side of the join");
+            self.error(code::UNKNOWN_COLUMN, span_of(ident.span), message, hint);
+        }
+        found.map(|(at, column)| (at, column.clone()))
+    }
+
+    fn table_factor(&mut self, factor: &TableFactor, scope: &mut Scope) {
         let span = span_of(factor.span());
+        let relations = &mut scope.relations;
         match factor {
             TableFactor::Table {
                 name, alias, args, with_ordinality, version, sample, partitions, with_hints, ..
@@ -400,17 +523,23 @@ impl<'a> Check<'a> {
                 };
                 relations.push(named(alias.as_ref(), single.as_ref(), rows));
             }
-            TableFactor::Derived { lateral, subquery, alias, .. } => {
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
                 if *lateral {
                     self.unsupported(span, "LATERAL");
+                }
+                if sample.is_some() {
+                    self.unsupported(span, "TABLESAMPLE");
                 }
                 let rows = self.query(subquery);
                 relations.push(named(alias.as_ref(), None, rows));
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
-                let scope = self.from(std::slice::from_ref(table_with_joins));
+                let inner = self.from(std::slice::from_ref(table_with_joins));
                 match alias {
-                    None => relations.extend(scope.relations),
+                    None => {
+                        relations.extend(inner.relations);
+                        scope.merged.extend(inner.merged);
+                    }
                     Some(alias) => relations.push(named(Some(alias), None, Rows::unknown())),
                 }
             }
@@ -420,7 +549,7 @@ impl<'a> Check<'a> {
             }
             _ => {
                 self.unsupported(span, "this kind of table in FROM");
-                relations.push(Named { qualifier: None, rows: Rows::unknown() });
+                relations.push(Named { qualifier: None, rows: Rows::unknown(), merged: vec![] });
             }
         }
     }
@@ -687,10 +816,20 @@ fn item_expr(item: &SelectItem) -> Option<&Expr> {
     }
 }
 
+/// What SQL calls a kind of join.
+pub(crate) fn join_name(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "JOIN",
+        JoinKind::Left => "LEFT JOIN",
+        JoinKind::Right => "RIGHT JOIN",
+        JoinKind::Full => "FULL JOIN",
+    }
+}
+
 /// Rows under their alias, or else under the name of their table.
 fn named(alias: Option<&TableAlias>, table: Option<&Ident>, rows: Rows) -> Named {
     let qualifier = alias.map(|alias| &alias.name).or(table).map(normalize);
-    Named { qualifier, rows: rows.renamed(alias) }
+    Named { qualifier, rows: rows.renamed(alias), merged: vec![] }
 }
 
 /// The columns that a wildcard stands for.
@@ -755,6 +894,8 @@ pub(crate) fn table_hint(ident: &Ident, known: &[&str]) -> String {
 pub(crate) enum Place {
     Projection,
     Where,
+    /// The condition of a join.
+    On,
     GroupBy,
     Having,
     /// A generated column or a watermark.
@@ -786,6 +927,28 @@ pub(crate) fn function_name(function: &Function) -> String {
         [part] => part.as_ident().map(normalize).unwrap_or_default(),
         _ => function.name.to_string().to_lowercase(),
     }
+}
+
+/// What is wrong with a pattern of LIKE whose last character is to escape the next one. `escape`: a backslash if there is none.
+pub(crate) fn open_escape(pattern: &str, escape: Option<char>, span: Option<Span>) -> Option<Diagnostic> {
+    let escape = escape.unwrap_or('\\');
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if letter == escape && letters.next().is_none() {
+            let error = Diagnostic::error(code::TYPES, span, "LIKE pattern must not end with escape character");
+            return Some(error.with_hint(format!("write it twice to look for it: {escape}{escape}")));
+        }
+    }
+    None
+}
+
+/// Whether a call has a clause that means something for the rows of a group only.
+fn has_aggregate_clause(function: &Function) -> bool {
+    let in_list = match &function.args {
+        FunctionArguments::List(list) => list.duplicate_treatment.is_some() || !list.clauses.is_empty(),
+        FunctionArguments::None | FunctionArguments::Subquery(_) => false,
+    };
+    in_list || function.null_treatment.is_some()
 }
 
 /// The expressions that GROUP BY governs.
@@ -897,6 +1060,9 @@ impl ExprCheck<'_, '_> {
             Expr::Function(function) => self.function(function),
             Expr::Cast { data_type, .. } => self.named_type(data_type, span),
             Expr::TypedString(text) => self.named_type(&text.data_type, span),
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                self.pattern(pattern, escape_char.as_ref());
+            }
             Expr::Substring { substring_from: None, substring_for: None, shorthand, .. } => {
                 let name = if *shorthand { "substr" } else { "substring" };
                 let hint = "write substr(text, position) or substr(text, position, length)";
@@ -942,6 +1108,15 @@ impl ExprCheck<'_, '_> {
         }
     }
 
+    fn pattern(&mut self, pattern: &Expr, escape: Option<&ValueWithSpan>) {
+        let Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(text), span }) = pattern else { return };
+        let escape = escape.and_then(|escape| match &escape.value {
+            Value::SingleQuotedString(escape) => escape.chars().next(),
+            _ => None,
+        });
+        self.check.found.extend(open_escape(text, escape, span_of(*span)));
+    }
+
     fn function(&mut self, function: &Function) {
         let span = span_of(function.name.span());
         let name = function_name(function);
@@ -982,6 +1157,8 @@ impl ExprCheck<'_, '_> {
             self.check.error(code::UNKNOWN_FUNCTION, span, format!("function \"{name}\" does not exist"), hint);
         } else if function.filter.is_some() || !function.within_group.is_empty() {
             self.misplaced(span, &name, "FILTER and WITHIN GROUP belong to aggregate functions");
+        } else if has_aggregate_clause(function) {
+            self.misplaced(span, &name, "DISTINCT, ORDER BY and RESPECT NULLS belong to aggregate functions");
         }
     }
 
@@ -1013,6 +1190,7 @@ impl ExprCheck<'_, '_> {
             Place::Where => {
                 return self.misplaced(span, name, "filter groups with HAVING");
             }
+            Place::On => return self.misplaced(span, name, "aggregate in a sub-select, and join its rows"),
             Place::GroupBy => return self.misplaced(span, name, "an aggregate cannot be a group key"),
             Place::Table => return self.misplaced(span, name, "columns of a table are computed from one row"),
         }

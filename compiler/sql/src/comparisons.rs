@@ -18,6 +18,7 @@ use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Volatility};
 use datafusion_optimizer::analyzer::AnalyzerRule;
 
+use crate::constants::is_computed;
 use crate::translate::sql_type;
 
 #[derive(Debug)]
@@ -111,19 +112,7 @@ fn is_text(ty: &DataType) -> bool {
 fn is_constant(expr: &Expr) -> bool {
     let mut constant = true;
     let walked = expr.apply(|part| {
-        constant &= match part {
-            Expr::ScalarFunction(call) => call.func.signature().volatility == Volatility::Immutable,
-            Expr::Column(_)
-            | Expr::OuterReferenceColumn(..)
-            | Expr::ScalarVariable(..)
-            | Expr::Placeholder(_)
-            | Expr::AggregateFunction(_)
-            | Expr::WindowFunction(_)
-            | Expr::ScalarSubquery(_)
-            | Expr::InSubquery(_)
-            | Expr::Exists(_) => false,
-            _ => true,
-        };
+        constant &= is_computed(part, Volatility::Immutable);
         Ok(if constant { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     debug_assert!(walked.is_ok(), "the walk itself does not fail");

@@ -109,7 +109,7 @@ impl Bytes {
             let value = bytes(value);
             return Some(Bytes { value, most: value });
         }
-        if !is_computed(expr) {
+        if !is_computed(expr, Volatility::Stable) {
             return None;
         }
         let mut parts = Some(Bytes { value: 0, most: 0 });
@@ -151,10 +151,10 @@ fn is_written_out(function: &ScalarUDF) -> bool {
     matches!(function.name(), "make_array" | "struct" | "named_struct" | "map")
 }
 
-/// Whether it is computed while planning if all its parts are.
-fn is_computed(expr: &Expr) -> bool {
+/// Whether its value is known when planning if those of all its parts are. `most`: what functions may be.
+pub(crate) fn is_computed(expr: &Expr, most: Volatility) -> bool {
     match expr {
-        Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Volatile,
+        Expr::ScalarFunction(call) => call.func.signature().volatility <= most,
         Expr::Column(_)
         | Expr::OuterReferenceColumn(..)
         | Expr::ScalarVariable(..)

@@ -21,12 +21,13 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    Query, Select, SelectItem, SetExpr, Spanned, TableFactor, TableWithJoins, Value, Visit, Visitor,
+    JoinConstraint, Query, Select, SelectItem, SetExpr, Spanned, TableFactor, TableWithJoins, Value, Visit, Visitor,
 };
 
 use crate::check::function_name;
 use crate::diagnostic::{Diagnostic, Span, code, span_of};
 use crate::parse::{Statement, normalize, single};
+use crate::using::constraint;
 
 /// Most operators of a query: selects, conditions, unions, reads, with those of all that is inlined.
 const MAX_OPERATORS: u64 = 4_000;
@@ -36,6 +37,9 @@ const MAX_EXPRESSIONS: u64 = 30_000;
 
 /// Most steps of planning a statement; all of them take some seconds.
 const MAX_WORK: u64 = 5_000_000;
+
+/// The operators that a join stands for: projections and filters of both sides, and the join itself.
+const JOIN_WEIGHT: u64 = 8;
 
 /// To ask a function for its field takes longer than to ask an operator for its type: it makes its name each time.
 const CALL_WEIGHT: u64 = 40;
@@ -304,7 +308,10 @@ impl Measure<'_> {
     fn from(&mut self, item: &TableWithJoins) -> Size {
         let mut size = self.factor(&item.relation);
         for join in &item.joins {
-            size = size.and(self.factor(&join.relation)).under(1);
+            size = size.and(self.factor(&join.relation)).under(JOIN_WEIGHT);
+            if let Some((_, JoinConstraint::On(condition))) = constraint(&join.join_operator) {
+                size.work = size.work.saturating_add(self.expr(condition, None).work);
+            }
         }
         size
     }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion_common::TableReference;
 use datafusion_common::config::ConfigOptions;
+use datafusion_common::{Result, TableReference, internal_err};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
 use schema::{EVENT_TIME, Field, ScalarType, Schema, find_name};
@@ -25,6 +25,7 @@ use crate::rules;
 use crate::spelling;
 use crate::translate::translate;
 use crate::types::scalar_type;
+use crate::typing::wrong_casts;
 
 /// Defines the table; what is wrong with it is added to `errors`, what is old or in vain to `warnings`.
 pub(crate) fn define(
@@ -365,10 +366,10 @@ impl Define<'_> {
         if self.errors.len() > known {
             return None;
         }
-        match bind_expr(&self.name, schema, sql, ty) {
+        match bind_over(&self.name, schema, sql, ty, span_of(sql.span())) {
             Ok(expr) => Some(expr),
-            Err(error) => {
-                self.errors.extend(translate(error, sql, span_of(sql.span())));
+            Err(found) => {
+                self.errors.extend(found);
                 None
             }
         }
@@ -500,12 +501,35 @@ fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
 }
 
 /// Binds, coerces and simplifies an expression that reads no column.
-pub(crate) fn bind_constant(sql: &Expr) -> datafusion_common::Result<DfExpr> {
-    bind_expr("constant", &Schema::default(), sql, None)
+///
+/// # Errors
+/// What is wrong with it; `whole`: where it stands.
+pub(crate) fn bind_constant(sql: &Expr, whole: Option<Span>) -> Result<DfExpr, Vec<Diagnostic>> {
+    bind_over("constant", &Schema::default(), sql, None, whole)
 }
 
-/// Binds, coerces and simplifies an expression over the columns of one table.
-fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> datafusion_common::Result<DfExpr> {
+/// Binds, coerces and simplifies an expression over the columns of one table, as `ty` when given.
+fn bind_over(
+    table: &str,
+    schema: &Schema,
+    sql: &Expr,
+    ty: Option<&ScalarType>,
+    whole: Option<Span>,
+) -> Result<DfExpr, Vec<Diagnostic>> {
+    let mut casts = Vec::new();
+    let expr = bind_expr(table, schema, sql, ty).and_then(|plan| {
+        casts = wrong_casts(&plan, sql, whole);
+        simplified(plan)
+    });
+    match expr {
+        _ if !casts.is_empty() => Err(casts),
+        Ok(expr) => Ok(expr),
+        Err(error) => Err(translate(error, sql, whole)),
+    }
+}
+
+/// Binds and coerces an expression over the columns of one table: the only one of a projection.
+fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> Result<LogicalPlan> {
     let catalog = Catalog::default();
     let config = ConfigOptions::default();
     let context = Context { catalog: &catalog, options: &config };
@@ -522,12 +546,15 @@ fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) 
     let plan = LogicalPlanBuilder::scan(TableReference::bare(table), Arc::new(source), None)?
         .project([expr.alias("value")])?
         .build()?;
-    let plan = rules::analyze_only(plan)?;
+    rules::analyze_only(plan)
+}
+
+fn simplified(plan: LogicalPlan) -> Result<DfExpr> {
     match rules::simplify_only(plan)? {
         LogicalPlan::Projection(projection) => match projection.expr.into_iter().next() {
             Some(expr) => Ok(expr.unalias()),
-            None => datafusion_common::internal_err!("the projection lost its column"),
+            None => internal_err!("the projection lost its column"),
         },
-        _ => datafusion_common::internal_err!("the projection was rewritten"),
+        _ => internal_err!("the projection was rewritten"),
     }
 }

@@ -15,7 +15,7 @@
 //! | `E0303` | bind | an unknown function |
 //! | `E0304` | bind | a name defined twice |
 //! | `E0305` | bind | a table used against its direction, or before it is filled |
-//! | `E0401` | bind | wrong types or arguments |
+//! | `E0401` | bind, lower | wrong types or arguments |
 //! | `E0402` | bind | an `INSERT` that does not fit its table |
 //! | `E0403` | bind | grouping rules, misplaced aggregates |
 //! | `E0404` | bind | a misused time window |
@@ -46,6 +46,13 @@ pub struct Position {
 pub struct Span {
     pub start: Position,
     pub end: Position,
+}
+
+impl Span {
+    /// From the beginning of the first to the end of the last.
+    pub(crate) fn union(self, other: Span) -> Span {
+        Span { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,9 +12,13 @@ use schema::ScalarType;
 use crate::diagnostic::Diagnostic;
 
 const WINDOW: &str = "group by a time window: GROUP BY tumble(interval '10 seconds')";
-const JOIN: &str = "bring the tables together with UNION ALL, then group by the key and a tumble(...) window";
+const JOIN: &str = "group both sides by tumble(...), then join them: ON a.key = b.key AND a.window = b.window";
 const FIRST_ROWS: &str = "a stream has no first rows; bound the source instead";
-const ROWS_OF_OTHERS: &str = "write a condition on the row itself: there are no joins yet to look at other rows";
+const ROWS_OF_OTHERS: &str = "write a condition on the row itself, or join time windows: other rows are not looked at";
+
+/// For a cast between types that are not converted.
+pub(crate) const NO_CAST: &str =
+    "convert it by way of a type that both have, such as TEXT: CAST(CAST(a AS TEXT) AS ...)";
 
 /// `X is not supported yet`: how X begins, and what to write instead. The first that fits counts.
 const INSTEAD: &[(&str, &str)] = &[
@@ -45,6 +49,7 @@ const INSTEAD: &[(&str, &str)] = &[
     ("INTERSECT", "choose rows with WHERE: those of another query would all have to be kept"),
     ("MINUS", "leave rows out with WHERE: those of another query would all have to be kept"),
     ("VALUES", "read the rows from a table with a connector"),
+    ("TABLESAMPLE", "choose rows with WHERE: random() < 0.1"),
     ("TABLE", "use SELECT * FROM"),
     ("SELECT DISTINCT", "group by the columns: SELECT a, b FROM t GROUP BY a, b"),
     ("SELECT INTO", "use INSERT INTO table SELECT ..."),
@@ -73,6 +78,10 @@ const INSTEAD: &[(&str, &str)] = &[
     ("RIGHT JOIN", JOIN),
     ("FULL JOIN", JOIN),
     ("CROSS JOIN", JOIN),
+    ("NATURAL JOIN", "name the columns: JOIN ... USING (key, window)"),
+    ("USING with a sub-select", "give it a name: (SELECT ...) AS a"),
+    ("this form of * over", "list the columns"),
+    ("the condition of", "compute in a sub-select what it needs of one side, and compare that"),
     ("a join", JOIN),
     ("this kind of join", JOIN),
     ("(+)", JOIN),
@@ -176,6 +185,9 @@ const REMEDIES: &[(&str, &str)] = &[
     ("\" does not exist", "name one that is defined"),
 ];
 
+/// For a message that no table has: DataFusion's own, mostly.
+const ELSEWHERE: &str = "docs/sql.md says what a query may have, docs/limits.md what it may not have yet";
+
 /// What to write instead of a construct that is not supported.
 pub(crate) fn instead_of(what: &str) -> Option<&'static str> {
     INSTEAD.iter().find(|(begins, _)| what.starts_with(begins)).map(|(_, hint)| *hint)
@@ -196,10 +208,10 @@ pub(crate) fn constant_of(ty: &ScalarType) -> Option<&'static str> {
     })
 }
 
-/// Gives every error that has none the hint that the tables have for it.
+/// Gives every error that has none the hint that the tables have for it, or says where to read on.
 pub(crate) fn complete(mut errors: Vec<Diagnostic>) -> Vec<Diagnostic> {
     for error in errors.iter_mut().filter(|error| error.hint.is_none()) {
-        error.hint = remedy(&error.message).map(str::to_owned);
+        error.hint = Some(remedy(&error.message).unwrap_or(ELSEWHERE).to_owned());
     }
     errors
 }
@@ -229,5 +241,12 @@ mod tests {
         for (part, hint) in REMEDIES {
             assert_eq!(remedy(part), Some(*hint), "{part}");
         }
+    }
+
+    #[test]
+    fn no_error_is_without_a_hint() {
+        let errors =
+            ["never heard of", "a thing is not supported yet"].map(|message| Diagnostic::error("E0401", None, message));
+        assert!(complete(errors.into()).iter().all(|error| error.hint.as_deref() == Some(ELSEWHERE)));
     }
 }

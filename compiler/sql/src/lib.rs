@@ -35,9 +35,13 @@ mod syntax;
 mod translate;
 mod types;
 mod typing;
+mod using;
 
 mod comparisons;
 mod constants;
+mod filters;
+mod guards;
+mod join;
 mod rules;
 mod substitution;
 mod window;

@@ -202,14 +202,14 @@ impl Reader<'_> {
             let table = self.create_table(skip).map_err(|error| Box::new(self.explain(&error, &brackets)))?;
             return match too_deep_in_table(&table) {
                 None => Ok(Statement::CreateTable(table)),
-                Some(diagnostic) => Err(Box::new(diagnostic)),
+                Some(diagnostic) => Err(Box::new(placed(diagnostic, start))),
             };
         }
         let leader = self.parser.peek_token().to_string().to_uppercase();
         let parsed = self.parser.parse_statement().map_err(|error| Box::new(self.explain(&error, &brackets)))?;
         // Before anything is printed, which goes by recursion.
         if let Some(diagnostic) = too_deep(&parsed) {
-            return Err(Box::new(diagnostic));
+            return Err(Box::new(placed(diagnostic, start)));
         }
         let end = self.parser.get_current_token().span;
         convert(parsed, span_of(start.union(&end)), span_of(start), &leader)
@@ -486,7 +486,10 @@ fn convert(
     Ok(match statement {
         SqlStatement::Query(query) => Statement::Select { query, span },
         SqlStatement::CreateView(view)
-            if !view.materialized && !view.or_replace && matches!(view.options, CreateTableOptions::None) =>
+            if !view.materialized
+                && !view.or_replace
+                && view.cluster_by.is_empty()
+                && matches!(view.options, CreateTableOptions::None) =>
         {
             Statement::CreateView {
                 name: table_name(&view.name)?,
@@ -497,7 +500,12 @@ fn convert(
         }
         SqlStatement::Insert(insert) => {
             let text = insert.to_string();
-            let extra = insert.on.is_some() || insert.returning.is_some() || insert.overwrite || insert.or.is_some();
+            let extra = insert.on.is_some()
+                || insert.returning.is_some()
+                || insert.overwrite
+                || insert.or.is_some()
+                || insert.output.is_some()
+                || insert.partitioned.is_some();
             let (TableObject::TableName(name), Some(query), false) = (&insert.table, insert.source, extra) else {
                 let diagnostic = Diagnostic::unsupported(span, "this form of INSERT")
                     .with_hint("write INSERT INTO table SELECT ...");
@@ -531,6 +539,11 @@ fn convert(
             }
         }
     })
+}
+
+/// Where the diagnostic is about, or at least where its statement begins.
+fn placed(diagnostic: Diagnostic, start: SqlSpan) -> Diagnostic {
+    Diagnostic { span: diagnostic.span.or(span_of(start)), ..diagnostic }
 }
 
 /// Refuses what later passes could not walk by recursion.

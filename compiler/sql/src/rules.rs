@@ -1,9 +1,13 @@
 //! The rules that rewrite a bound plan.
 //!
-//! From DataFusion: type coercion (once, when a query is bound), then simplification, filters towards the sources,
-//! nothing computed that nobody reads. Left out on purpose: rules about joins, sorting and limits, which no plan has;
-//! rules that make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares
-//! where it pays (kernel calls) and rustc does elsewhere.
+//! From DataFusion: type coercion (once, when a query is bound), then simplification, nothing computed that nobody reads.
+//! Ours: filters towards the sources ([`crate::filters`]). Left out on purpose: rules that make other joins of joins, whose
+//! conditions are looked through for windows ([`crate::join`]); rules about sorting and limits, which no plan has; rules that
+//! make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares where it pays (kernel
+//! calls) and rustc does elsewhere.
+//!
+//! What SQL evaluates in order stays in order: DataFusion simplifies no operator that guards what can fail
+//! ([`crate::guards`]), and its rule for filters, which sorts them, is not used.
 //!
 //! `now()` and its like are volatile here, so that none is evaluated while planning. Nor are calls that would make
 //! something large ([`crate::constants`]). What text and numbers are to each other is settled before DataFusion
@@ -15,21 +19,23 @@
 use std::sync::Arc;
 
 use datafusion_common::config::ConfigOptions;
-use datafusion_common::tree_node::TreeNode;
+use datafusion_common::tree_node::Transformed;
 use datafusion_common::{DFSchema, Result};
+use datafusion_expr::expr_rewriter::NamePreserver;
 use datafusion_expr::simplify::SimplifyContext;
+use datafusion_expr::utils::merge_schema;
 use datafusion_expr::{Expr, LogicalPlan};
 use datafusion_optimizer::analyzer::Analyzer;
 use datafusion_optimizer::optimize_projections::OptimizeProjections;
 use datafusion_optimizer::optimize_unions::OptimizeUnions;
-use datafusion_optimizer::optimizer::OptimizerRule;
-use datafusion_optimizer::push_down_filter::PushDownFilter;
-use datafusion_optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
-use datafusion_optimizer::{Optimizer, OptimizerContext};
+use datafusion_optimizer::optimizer::{ApplyOrder, OptimizerRule};
+use datafusion_optimizer::simplify_expressions::ExprSimplifier;
+use datafusion_optimizer::{Optimizer, OptimizerConfig, OptimizerContext};
 
 use crate::comparisons::TextComparisons;
 use crate::constants::{check_sizes, keep_large, keep_large_in};
-use crate::{substitution, window};
+use crate::filters::PushFilters;
+use crate::{guards, substitution, window};
 
 /// Options of the planner and of every rule.
 pub(crate) fn config() -> ConfigOptions {
@@ -54,33 +60,54 @@ pub(crate) fn analyze_only(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 pub(crate) fn simplify_only(plan: LogicalPlan) -> Result<LogicalPlan> {
-    run(vec![Arc::new(SimplifyExpressions::new())], keep_large(plan)?)
+    run(vec![Arc::new(Simplify)], keep_large(plan)?)
 }
 
 /// The rules for a whole query.
 pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
-        vec![Arc::new(OptimizeUnions::new()), Arc::new(SimplifyExpressions::new())];
+        vec![Arc::new(OptimizeUnions::new()), Arc::new(Simplify)];
     if substitution::is_bounded(&plan) {
-        if !has_changing_keys(&plan)? {
-            rules.push(Arc::new(PushDownFilter::new()));
-        }
+        rules.push(Arc::new(PushFilters));
         rules.push(Arc::new(OptimizeProjections::new()));
     }
     run(rules, keep_large(plan)?)
 }
 
-/// Whether a group key, in whose place its expression goes below the groups, would not be the same value there.
-fn has_changing_keys(plan: &LogicalPlan) -> Result<bool> {
-    plan.exists(|plan| match plan {
-        LogicalPlan::Aggregate(aggregate) => Ok(aggregate.group_expr.iter().any(Expr::is_volatile)),
-        _ => Ok(false),
-    })
-}
-
 fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {
     let context = OptimizerContext::new_with_config_options(Arc::new(config())).without_query_execution_start_time();
     Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+}
+
+/// DataFusion's simplification of expressions, with what guards something left in order.
+#[derive(Debug)]
+struct Simplify;
+
+impl OptimizerRule for Simplify {
+    fn name(&self) -> &str {
+        "simplify_expressions"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        if plan.inputs().is_empty() {
+            return Ok(Transformed::no(plan));
+        }
+        let schema = Arc::new(merge_schema(&plan.inputs()));
+        let context =
+            SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(config.options()).build();
+        let simplifier = ExprSimplifier::new(context);
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let hidden = guards::hide(expr, &schema)?;
+            let (simplified, _) = simplifier.simplify_with_cycle_count_transformed(hidden)?;
+            simplified.map_data(|expr| Ok(name.restore(guards::show(expr)?)))
+        })
+    }
 }
 
 /// Evaluates an expression that reads no column.

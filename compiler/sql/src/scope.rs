@@ -43,12 +43,16 @@ pub(crate) struct Named {
     /// `None`: a sub-select without one.
     pub(crate) qualifier: Option<String>,
     pub(crate) rows: Rows,
+    /// Those of its columns that USING has merged with others: `*` has them once.
+    pub(crate) merged: Vec<String>,
 }
 
 /// What the expressions of a SELECT may name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) relations: Vec<Named>,
+    /// The columns that USING has merged, as the left side has them.
+    pub(crate) merged: Vec<Column>,
     /// The select list, which GROUP BY and HAVING may name too. `None`: not known.
     pub(crate) outputs: Option<Vec<Column>>,
 }
@@ -112,6 +116,16 @@ impl Rows {
     }
 }
 
+impl Named {
+    /// The column of that name, in any case of letters.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        match among(self.rows.known(), name) {
+            Among::One(column) => Some(column),
+            Among::Several | Among::None => None,
+        }
+    }
+}
+
 /// Whether the rows of a bound plan have an event time.
 fn is_timed(plan: &LogicalPlan) -> bool {
     match plan {
@@ -150,6 +164,16 @@ fn among<'a>(columns: &'a [Column], name: &str) -> Among<'a> {
 }
 
 impl Scope {
+    /// The columns that `*` stands for: what is merged, then what else each relation has. `None`: not known.
+    pub(crate) fn star(&self) -> Option<Vec<Column>> {
+        let mut columns = self.merged.clone();
+        for named in &self.relations {
+            let own = named.rows.columns.as_ref()?.iter().filter(|column| !named.merged.contains(&column.name));
+            columns.extend(own.cloned());
+        }
+        Some(columns)
+    }
+
     /// Whether the rows that are read have an event time.
     pub(crate) fn is_timed(&self) -> bool {
         self.relations.iter().all(|named| named.rows.timed)

@@ -87,6 +87,22 @@ impl Below {
                 below.columns = columns;
                 below
             }
+            LogicalPlan::Join(join) => {
+                let (left, right) = (Below::of(&join.left), Below::of(&join.right));
+                let mut both = Below {
+                    columns: left.columns.iter().chain(&right.columns).copied().collect(),
+                    branches: left.branches.saturating_add(right.branches),
+                    depth: left.depth.max(right.depth),
+                    filters: left.filters.saturating_add(right.filters),
+                };
+                // A condition may go down to either side, and what is known of one side's keys to the other.
+                if let Some(condition) = &join.filter {
+                    let (parts, depth) = both.substituted(condition, &join.schema);
+                    both.filters = both.filters.saturating_add(parts.saturating_mul(2));
+                    both.depth += depth;
+                }
+                both
+            }
             LogicalPlan::Extension(extension) => {
                 let below = extension.node.inputs().first().map(|input| Below::of(input));
                 match (below, extension.node.as_any().downcast_ref::<TumbleNode>()) {

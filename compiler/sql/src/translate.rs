@@ -7,7 +7,9 @@
 use std::ops::ControlFlow;
 
 use arrow::datatypes::DataType;
+use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{DataFusionError, SchemaError};
+use datafusion_expr::Expr as DfExpr;
 use schema::ScalarType;
 use sqlparser::ast::{Expr, Spanned, Value, Visit, Visitor};
 
@@ -15,6 +17,7 @@ use crate::check::function_name;
 use crate::diagnostic::{Diagnostic, Position, Span, code, listed, nearest, span_of};
 use crate::functions::registry;
 use crate::parse::normalize;
+use crate::types::scalar_type;
 
 /// `tree`: what was being bound; `whole`: where it stands.
 pub(crate) fn translate(error: DataFusionError, tree: &impl Visit, whole: Option<Span>) -> Vec<Diagnostic> {
@@ -49,6 +52,19 @@ pub(crate) fn place(span: datafusion_common::Span) -> Span {
         start: Position { line: span.start.line, column: span.start.column },
         end: Position { line: span.end.line, column: span.end.column },
     }
+}
+
+/// Where the first column of an expression stands.
+pub(crate) fn column_place(expr: &DfExpr) -> Option<Span> {
+    let mut found = None;
+    let walked = expr.apply(|part| {
+        if let DfExpr::Column(column) = part {
+            found = column.spans().first().map(place);
+        }
+        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    debug_assert!(walked.is_ok(), "the walk itself does not fail");
+    found
 }
 
 /// The error itself, without what was wrapped around it; the first of several.
@@ -478,11 +494,24 @@ pub(crate) fn find_call(tree: &impl Visit, name: &str, around: Option<Span>) -> 
     find(tree, &mut |expr| match expr {
         Expr::Function(function) if function_name(function) == name => {
             let whole = span_of(function.span())?;
-            let fits = around.is_none_or(|place| whole.start <= place.start && place.end <= whole.end);
-            if fits { span_of(function.name.span()) } else { None }
+            if encloses(whole, around) { span_of(function.name.span()) } else { None }
         }
         _ => None,
     })
+}
+
+/// Where what is cast to that type first stands; `around`: in a cast that encloses this place.
+pub(crate) fn find_cast(tree: &impl Visit, ty: &ScalarType, around: Option<Span>) -> Option<Span> {
+    find(tree, &mut |expr| match expr {
+        Expr::Cast { expr: inner, data_type, .. } if scalar_type(data_type).as_ref() == Ok(ty) => {
+            span_of(inner.span()).filter(|whole| encloses(*whole, around))
+        }
+        _ => None,
+    })
+}
+
+fn encloses(whole: Span, place: Option<Span>) -> bool {
+    place.is_none_or(|place| whole.start <= place.start && place.end <= whole.end)
 }
 
 fn find(tree: &impl Visit, test: &mut dyn FnMut(&Expr) -> Option<Span>) -> Option<Span> {

@@ -16,13 +16,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
+use compiler_ir::verify::native_cast;
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{
     Column as DfColumn, DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference,
 };
-use datafusion_expr::{EmptyRelation, Expr as DfExpr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::expr::{Cast, TryCast};
+use datafusion_expr::utils::merge_schema;
+use datafusion_expr::{EmptyRelation, Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
+use kernels::{Kernel, Param, function};
 use schema::ScalarType;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Subscript,
@@ -40,7 +44,9 @@ use crate::parse::normalize;
 use crate::rules;
 use crate::scope::{Column, missing_member};
 use crate::spelling;
-use crate::translate::{does_not_take, find_text, message_of, root, sentence, sql_type, translate};
+use crate::translate::{
+    column_place, does_not_take, find_cast, find_text, message_of, root, sentence, sql_type, translate,
+};
 
 /// The squares of the sizes of all parts that are bound to find where errors are. What is left then is told as a whole.
 const MAX_EFFORT: usize = 1_000_000;
@@ -83,10 +89,7 @@ impl<'a> Typing<'a> {
     pub(crate) fn check(&self, sql: &Expr, found: &mut Vec<Diagnostic>) -> Option<Bound> {
         match self.bind(sql) {
             Ok(bound) => {
-                for (text, ty) in impossible_casts(&bound.plan) {
-                    let span = find_text(sql, &text).or(span_of(sql.span()));
-                    found.push(impossible_cast(&text, &ty, span));
-                }
+                found.extend(wrong_casts(&bound.plan, sql, span_of(sql.span())));
                 Some(bound)
             }
             Err(error) => {
@@ -336,29 +339,46 @@ fn each_part(sql: &Expr, each: &mut dyn FnMut(&Expr, usize)) {
     let _ = sql.visit(&mut Parts { each, inside: 0, size: 0 });
 }
 
-/// Text constants that are to be converted and cannot be: no row of any input would do.
-pub(crate) fn impossible_casts(plan: &LogicalPlan) -> Vec<(String, ScalarType)> {
-    let mut found: Vec<(String, ScalarType)> = Vec::new();
-    let mut look = |expr: &DfExpr| {
-        if let DfExpr::Cast(cast) = expr
-            && let DfExpr::Literal(value @ ScalarValue::Utf8(Some(text)), _) = cast.expr.as_ref()
-            && value.cast_to(cast.field.data_type()).is_err()
-            && let Ok(ty) = ScalarType::from_arrow(cast.field.data_type())
-            && !found.contains(&(text.clone(), ty.clone()))
-        {
-            found.push((text.clone(), ty));
-        }
-        Ok(TreeNodeRecursion::Continue)
-    };
-    let walked = plan.apply(|node| node.apply_expressions(|expr| expr.apply(&mut look)));
+/// Casts that no row of any input would survive: of a text constant that is no value of the type, and between types that
+/// are not converted. `tree`: the query that the plan is made of; `whole`: where it stands.
+pub(crate) fn wrong_casts(plan: &LogicalPlan, tree: &impl Visit, whole: Option<Span>) -> Vec<Diagnostic> {
+    let mut found: Vec<Diagnostic> = Vec::new();
+    let walked = plan.apply(|node| {
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                let fault = wrong_cast(part, &schema, tree, whole);
+                found.extend(fault.filter(|fault| !found.contains(fault)));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    });
     debug_assert!(walked.is_ok(), "the walk itself does not fail");
     found
 }
 
-pub(crate) fn impossible_cast(text: &str, ty: &ScalarType, span: Option<Span>) -> Diagnostic {
-    let message = format!("invalid input syntax for type {ty}: \"{text}\"");
-    let hint = hints::constant_of(ty).unwrap_or("write a constant of that type");
-    Diagnostic::error(code::TYPES, span, message).with_hint(hint)
+fn wrong_cast(expr: &DfExpr, schema: &DFSchema, tree: &impl Visit, whole: Option<Span>) -> Option<Diagnostic> {
+    let (arg, to) = match expr {
+        DfExpr::Cast(Cast { expr, field }) | DfExpr::TryCast(TryCast { expr, field }) => (expr, field.data_type()),
+        _ => return None,
+    };
+    let ty = ScalarType::from_arrow(to).ok()?;
+    if let (DfExpr::Cast(_), DfExpr::Literal(value @ ScalarValue::Utf8(Some(text)), _)) = (expr, arg.as_ref())
+        && value.cast_to(to).is_err()
+    {
+        let message = format!("invalid input syntax for type {ty}: \"{text}\"");
+        let hint = hints::constant_of(&ty).unwrap_or("write a constant of that type");
+        let span = find_text(tree, text).or(whole);
+        return Some(Diagnostic::error(code::TYPES, span, message).with_hint(hint));
+    }
+    let from = ScalarType::from_arrow(&arg.get_type(schema).ok()?).ok()?;
+    if from == ty || from == ScalarType::Null || (from.is_text() && ty.is_text()) || native_cast(&from, &ty) {
+        return None;
+    }
+    let message = Kernel::new(function::cast, &[Param::column(from, true)], &ty).err()?;
+    // One that the query does not have, the planner has added: the lowering says so, if it is left in the end.
+    let span = find_cast(tree, &ty, column_place(arg))?;
+    Some(Diagnostic::error(code::TYPES, Some(span), message).with_hint(hints::NO_CAST))
 }
 
 /// The columns of an expression that are neither in a group key nor in an aggregate, each once.

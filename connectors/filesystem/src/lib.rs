@@ -67,6 +67,8 @@ fn io_error(action: &str, path: &Path, error: &io::Error) -> TaskError {
         | io::ErrorKind::InvalidData
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::UnexpectedEof
+        // No error of the system: what zstd or Parquet has to say of the bytes.
+        | io::ErrorKind::Other
         | io::ErrorKind::InvalidFilename => TaskError::user(message),
         _ => TaskError::retryable(message),
     }

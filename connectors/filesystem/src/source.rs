@@ -44,7 +44,7 @@ struct Files {
 
 enum Step {
     Rows(Batch),
-    /// Rows that were given out before the restart have been read over.
+    /// Rows have been read that nobody gets: they were given out before the restart, or are bad.
     Skipped,
     End,
 }
@@ -99,6 +99,12 @@ impl Files {
             left.retain(|found| !restored.is_done(&position::name(&found.path), 0));
             left = left.into_iter().skip(cx.task).step_by(cx.parallelism.max(1)).collect();
         }
+        if parquet {
+            // All tasks read of every file: each counts its part of the bytes.
+            for file in &mut left {
+                file.bytes = part_of(file.bytes, cx.task, cx.parallelism.max(1));
+            }
+        }
         cx.counters.lag.store(left.iter().map(|file| file.bytes).sum(), Relaxed);
         left.reverse();
         let reading = if parquet {
@@ -143,6 +149,9 @@ impl Files {
                 if held > 0 {
                     let columns = decoder.take().map_err(TaskError::fatal)?;
                     return Ok(Step::Rows(Batch::new(columns, held)));
+                }
+                if more {
+                    return Ok(Step::Skipped);
                 }
             },
             Reading::Parquet { open, groups } => loop {
@@ -189,6 +198,12 @@ impl Files {
         });
         Batch::new(columns.collect(), batch.rows)
     }
+}
+
+/// What falls to one of so many tasks.
+fn part_of(bytes: u64, task: usize, tasks: usize) -> u64 {
+    let (task, tasks) = (task as u64, tasks as u64);
+    bytes / tasks + u64::from(task < bytes % tasks)
 }
 
 fn count_bad_rows(decoder: &Decoder, counted: &mut u64, counters: &SourceCounters) {

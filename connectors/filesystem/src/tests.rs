@@ -16,7 +16,7 @@ use serde_json::Value;
 use worker_lib::connector::{
     Attempt, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters, SourceEvent,
 };
-use worker_lib::{Batch, TaskError};
+use worker_lib::{Batch, ErrorClass, TaskError};
 
 use crate::{FILESYSTEM_SINK, FILESYSTEM_SOURCE, SINGLE_FILE_SINK, SINGLE_FILE_SOURCE};
 
@@ -186,6 +186,38 @@ async fn lines_longer_than_a_chunk_and_many_chunks() {
 }
 
 #[tokio::test]
+async fn a_file_without_an_end_of_line_is_not_read_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.json");
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let path = text(&path);
+    for bad_data in ["fail", "drop"] {
+        let error = read("single_file", &[("path", &path), ("bad_data", bad_data)]).await.unwrap_err();
+        assert_eq!(error.message, format!("\"{path}\": a line is longer than 67108864 bytes"));
+    }
+}
+
+#[tokio::test]
+async fn bad_rows_without_end_leave_others_their_turns() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.json");
+    fs::write(&path, "no\n".repeat(1 << 20)).unwrap();
+    let pairs = [("path", text(&path)), ("bad_data", "drop".to_owned())];
+    let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let (mut source, counters) = source("single_file", &pairs, &schema(), (0, 1), None).unwrap();
+    let mut turns = 0;
+    let next = source.next();
+    tokio::pin!(next);
+    let other = std::future::poll_fn(|cx| {
+        turns += 1;
+        next.as_mut().poll(cx)
+    });
+    assert!(matches!(other.await, Ok(SourceEvent::End)));
+    assert!(turns > 2);
+    assert_eq!(counters.bad_rows.load(Relaxed), 1 << 20);
+}
+
+#[tokio::test]
 async fn csv_and_the_time_of_reading() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.csv");
@@ -225,6 +257,15 @@ async fn what_cannot_be_read_says_why() {
     fs::write(root.join("a.json.gz"), "not gzip").unwrap();
     let error = read("filesystem", &[("path", &text(root)), ("format", "json")]).await.unwrap_err();
     assert!(error.message.contains("cannot read") && error.message.contains("a.json.gz"), "{error}");
+    // Neither what is damaged nor what is cut off gets better by reading it again.
+    let whole = zstd::encode_all(&b"{\"a\": 1}\n"[..], 0).unwrap();
+    for bytes in [&b"neither is this zstd"[..], &whole[..whole.len() - 3]] {
+        fs::write(root.join("b.json.zst"), bytes).unwrap();
+        let path = text(&root.join("b.json.zst"));
+        let error = read("single_file", &[("path", &path)]).await.unwrap_err();
+        assert!(error.message.starts_with(&format!("cannot read \"{path}\": ")), "{error}");
+        assert_eq!(error.class, ErrorClass::User);
+    }
     fs::write(root.join("a.parquet"), "not parquet").unwrap();
     let pairs = [("path", text(&root.join("a.parquet"))), ("format", "parquet".to_owned())];
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (*key, value.as_str())).collect();
@@ -278,10 +319,14 @@ async fn parquet_reads_only_what_is_wanted_and_shares_row_groups() {
             assert_eq!(nested.column(0).as_primitive::<Int64Type>(), batch.columns[0].as_primitive::<Int64Type>());
         }
         assert!(counters.bytes.load(Relaxed) > 0);
+        assert_eq!(counters.lag.load(Relaxed), 0);
         all.extend(numbers(&batches));
     }
     all.sort_unstable();
     assert_eq!(all, (0..20).collect::<Vec<_>>());
+    let bytes = fs::metadata(directory.path().join("a.parquet")).unwrap().len();
+    let lag = |task| source("filesystem", &pairs, &wanted, (task, 3), None).unwrap().1.lag.load(Relaxed);
+    assert_eq!((0..3).map(lag).sum::<u64>(), bytes);
     let (count_only, _) = read_task("filesystem", &pairs, &Schema::default(), (0, 1)).await.unwrap();
     assert_eq!(count_only.iter().map(|batch| batch.rows).sum::<usize>(), 20);
 }

@@ -16,6 +16,8 @@ use crate::{io_error, position};
 
 /// Bytes that are asked for at once.
 const CHUNK: usize = 1 << 20;
+/// Most bytes of a line: what has no end of line for so long is no file of lines.
+const LONGEST: usize = 64 << 20;
 
 /// A file being read.
 pub(crate) struct TextFile {
@@ -84,7 +86,7 @@ impl TextFile {
         Ok(true)
     }
 
-    /// Decodes until `decoder` holds `rows` rows or the file ends. False: it has ended.
+    /// Decodes until `decoder` holds `rows` rows, a chunk had none that can be read, or the file ends. False: it has ended.
     pub(crate) fn decode(&mut self, decoder: &mut Decoder, rows: usize) -> Result<bool, TaskError> {
         loop {
             let input = &self.buffer[self.start..self.end];
@@ -99,25 +101,39 @@ impl TextFile {
             if self.exhausted {
                 return Ok(false);
             }
+            if read > 0 && decoder.rows() == 0 {
+                return Ok(true);
+            }
             self.fill()?;
         }
     }
 
     /// Reads on, behind the partial line that is left.
     fn fill(&mut self) -> Result<(), TaskError> {
+        if self.end - self.start > LONGEST {
+            let message = format!("\"{}\": a line is longer than {LONGEST} bytes", self.file.path.display());
+            return Err(
+                TaskError::user(message).with_hint("Is this a file of lines, and is its compression the one it has?")
+            );
+        }
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
         if self.buffer.len() < self.end + CHUNK {
             self.buffer.resize((self.end + CHUNK).next_power_of_two(), 0);
         }
-        match self.reader.read(&mut self.buffer[self.end..]) {
-            Ok(0) => self.exhausted = true,
-            Ok(bytes) => self.end += bytes,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(io_error("read", &self.file.path, &error)),
+        loop {
+            match self.reader.read(&mut self.buffer[self.end..]) {
+                Ok(0) => self.exhausted = true,
+                Ok(bytes) => self.end += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(io_error("read", &self.file.path, &error)),
+            }
+            // A long line is searched again whenever there is more of it, so that must not be in small pieces.
+            if self.exhausted || self.end <= CHUNK || self.end == self.buffer.len() {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// The buffer, for the next file.

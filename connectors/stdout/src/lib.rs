@@ -6,7 +6,7 @@
 //! the lines of several tasks do not mix.
 //!
 //! A closed pipe is the end of the job's purpose and no error: the sink says so to the runtime
-//! (`SinkCounters::closed`), drops what is left, and the job stops in good order.
+//! (`SinkCounters::closed`), drops what is left, and the job stops.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 

@@ -1,7 +1,7 @@
 //! The coordinator by itself: scenarios, then any order of events.
 
 use proptest::prelude::*;
-use protocol::checkpoint::{SourceState, TaskState};
+use protocol::checkpoint::{HashRange, Merged, Replaced, SourceState, TaskState};
 use serde_json::json;
 
 use super::*;
@@ -14,8 +14,8 @@ fn at(seconds: u64) -> Time {
     Time::after_start(Duration::from_secs(seconds))
 }
 
-fn coordinator() -> Coordinator {
-    let setting = Setting {
+fn setting() -> Setting {
+    Setting {
         job: "j".into(),
         generation: 3,
         plan: plan(),
@@ -23,8 +23,18 @@ fn coordinator() -> Coordinator {
         restored: None,
         interval: INTERVAL,
         timeout: TIMEOUT,
-    };
-    Coordinator::new(setting, at(0))
+    }
+}
+
+fn coordinator() -> Coordinator {
+    Coordinator::new(setting(), at(0))
+}
+
+/// Of a stage that keeps these tables.
+fn keeping(tables: Vec<TableSpec>) -> Coordinator {
+    let mut plan = plan();
+    plan.stages[0].tables = tables;
+    Coordinator::new(Setting { plan, ..setting() }, at(0))
 }
 
 /// What a task says of an epoch, or at its end. Its token is unlike any other.
@@ -33,7 +43,7 @@ fn snapshot(task: usize, epoch: Option<u64>) -> Event {
     let source = Some(SourceState::default());
     let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token] };
     let times = SnapshotTimes::default();
-    Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], times }))
+    Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], merged: None, times }))
 }
 
 fn published(task: usize, epoch: u64) -> Event {
@@ -122,6 +132,21 @@ fn a_task_that_has_ended_stands_for_itself_and_gives_its_tokens_once() {
 }
 
 #[test]
+fn an_end_that_is_told_twice_gives_its_tokens_once() {
+    let mut it = coordinator();
+    it.step(snapshot(0, None), at(1), 0);
+    it.step(Event::Tick, at(10), 0);
+    it.step(snapshot(1, Some(5)), at(11), 0);
+    it.step(Event::Written { epoch: 5 }, at(11), 0);
+    it.step(published(0, 5), at(11), 0);
+    it.step(published(1, 5), at(11), 0);
+    it.step(snapshot(0, None), at(12), 0);
+    it.step(Event::Tick, at(21), 0);
+    let effects = it.step(snapshot(1, Some(6)), at(22), 0);
+    assert_eq!(tokens(written(&effects).unwrap()), [json!({ "task": 1, "epoch": 6 })]);
+}
+
+#[test]
 fn a_task_that_ends_while_a_manifest_is_written_keeps_its_tokens_for_the_next() {
     let mut it = coordinator();
     it.step(Event::Tick, at(10), 0);
@@ -147,6 +172,135 @@ fn a_checkpoint_that_is_not_complete_in_time_names_the_task() {
     let [Effect::Fail(failure)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(failure.class, ErrorClass::Retryable);
     assert!(failure.message.contains("task 1 of stage \"flights\" has not reported"), "{failure}");
+}
+
+fn table(kind: TableKind) -> TableSpec {
+    TableSpec {
+        name: "rows".into(),
+        kind,
+        version: 1,
+        keys: 1,
+        columns: Default::default(),
+        lifetime: None,
+        operator: Default::default(),
+    }
+}
+
+/// Half of the hashes.
+fn half(task: usize) -> HashRange {
+    let middle = 1 << 63;
+    if task == 0 { HashRange { first: 0, last: middle - 1 } } else { HashRange { first: middle, last: u64::MAX } }
+}
+
+fn file(name: &str, task: usize) -> StateFile {
+    StateFile {
+        path: name.into(),
+        sha256: String::new(),
+        bytes: 10,
+        rows: 1,
+        epoch: 1,
+        generation: 3,
+        task,
+        hashes: half(task).texts(),
+        expires: None,
+    }
+}
+
+/// A checkpoint in which the two tasks have written these files; the names of those that its manifest has.
+fn checkpoint(it: &mut Coordinator, wrote: [Option<&str>; 2], merged: Option<(usize, Merged)>) -> Vec<String> {
+    let Phase::Waiting { until } = it.phase else { panic!("{:?}", it.phase) };
+    let begun = it.step(Event::Tick, until, 0);
+    let [Effect::Begin { epoch, .. }] = begun.as_slice() else { panic!("{begun:?}") };
+    let epoch = *epoch;
+    let mut effects = vec![];
+    for (task, name) in wrote.into_iter().enumerate() {
+        let Event::Snapshot(mut said) = snapshot(task, Some(epoch)) else { panic!("not a snapshot") };
+        said.state.tokens.clear();
+        said.tables = vec![(it.setting.plan.stages[0].tables[0].clone(), name.map(|name| file(name, task)))];
+        said.merged = merged.clone().filter(|(of, _)| *of == task).map(|(_, merged)| merged);
+        effects = it.step(Event::Snapshot(said), until, 0);
+    }
+    let manifest = written(&effects).unwrap();
+    let names = manifest.stages[0].tables[0].files.iter().map(|file| file.path.clone()).collect();
+    let effects = it.step(Event::Written { epoch }, until, 0);
+    let Some(Effect::Completed(completed)) = effects.last() else { panic!("{effects:?}") };
+    let merged = merged.as_ref().and_then(|(_, merged)| merged.file.as_ref());
+    assert_eq!(completed.merged_bytes, merged.map_or(0, |file| file.bytes));
+    assert_eq!(completed.files, wrote.iter().flatten().count());
+    names
+}
+
+#[test]
+fn a_merged_file_stands_where_those_stood_that_it_was_made_of() {
+    let mut it = keeping(vec![table(TableKind::Keyed)]);
+    assert_eq!(checkpoint(&mut it, [Some("a1"), Some("b1")], None), ["a1", "b1"]);
+    assert_eq!(checkpoint(&mut it, [Some("a2"), None], None), ["a1", "b1", "a2"]);
+    let replaces = ["a1", "a2"].map(|path| Replaced { path: path.into(), hashes: half(0) }).into();
+    let merged = Merged { table: 0, file: Some(file("a", 0)), replaces };
+    let names = checkpoint(&mut it, [Some("a3"), Some("b3")], Some((0, merged)));
+    assert_eq!(names, ["b1", "a", "a3", "b3"]);
+    // It is said once.
+    assert_eq!(checkpoint(&mut it, [None, None], None), ["b1", "a", "a3", "b3"]);
+}
+
+#[test]
+fn the_newest_of_a_global_table_stays_until_there_is_a_newer_one() {
+    let mut it = keeping(vec![table(TableKind::Global)]);
+    assert_eq!(checkpoint(&mut it, [Some("a1"), None], None), ["a1"]);
+    assert_eq!(checkpoint(&mut it, [None, None], None), ["a1"]);
+    assert_eq!(checkpoint(&mut it, [Some("a3"), None], None), ["a3"]);
+}
+
+#[test]
+fn files_with_other_columns_are_not_carried_on() {
+    let spec = |column: &str| {
+        let columns = serde_json::from_value(json!([{ "name": column, "type": "int64", "nullable": true }])).unwrap();
+        TableSpec {
+            name: "groups".into(),
+            kind: TableKind::Keyed,
+            version: 1,
+            keys: 0,
+            columns,
+            lifetime: None,
+            operator: Default::default(),
+        }
+    };
+    let file = |epoch: u64| StateFile {
+        path: format!("state/{epoch:010}-1-0-0-groups.parquet"),
+        sha256: String::new(),
+        bytes: 1,
+        rows: 1,
+        epoch,
+        generation: 1,
+        task: 0,
+        hashes: ("0".into(), "f".into()),
+        expires: None,
+    };
+    for (before, carried) in [("sum(n)", vec![4, 5]), ("sum(m)", vec![5])] {
+        let mut plan = plan();
+        plan.stages[0].tables = vec![spec("sum(n)")];
+        let stage = StageState {
+            stage: 0,
+            name: "flights".into(),
+            operators: vec![],
+            source: None,
+            sink: None,
+            tables: vec![TableState { spec: spec(before), files: vec![file(4)] }],
+            tasks: vec![TaskState::default(); 2],
+        };
+        let restored = Manifest { epoch: 4, stages: vec![stage], ..crate::log::tests::manifest(0) };
+        let mut it = Coordinator::new(Setting { plan, restored: Some(restored), ..setting() }, at(0));
+        it.step(Event::Tick, at(10), 0);
+        let report = |task: usize, file: Option<StateFile>| {
+            let Event::Snapshot(mut snapshot) = snapshot(task, Some(5)) else { panic!("no snapshot") };
+            snapshot.tables = vec![(spec("sum(n)"), file)];
+            Event::Snapshot(snapshot)
+        };
+        it.step(report(0, Some(file(5))), at(11), 0);
+        let effects = it.step(report(1, None), at(11), 0);
+        let files = &written(&effects).unwrap().stages[0].tables[0].files;
+        assert_eq!(files.iter().map(|file| file.epoch).collect::<Vec<_>>(), carried);
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -12,7 +12,6 @@ use tonic::Streaming;
 use super::*;
 use crate::job::tests::spec;
 use crate::scheduler::Worker;
-use crate::state::JobState;
 
 /// A worker that was asked for, and how to end it.
 type Started = (StartWorker, mpsc::Sender<Exit>);
@@ -104,6 +103,40 @@ impl Attached {
     async fn leave(mut self) {
         drop(self.say);
         while let Ok(Some(_)) = self.hear.message().await {}
+    }
+
+    /// What the job goes on from, as the plan says that comes first.
+    async fn hears_start(&mut self) -> Option<Manifest> {
+        let Some(FromController::Start(start)) = self.hear().await else { panic!("no start") };
+        (!start.restore.is_empty()).then(|| serde_json::from_str(&start.restore).unwrap())
+    }
+
+    /// Does what a worker does that is told to stop with a checkpoint; the checkpoint's epoch.
+    async fn stops_with_checkpoint(mut self, exit: mpsc::Sender<Exit>) -> u64 {
+        let epoch = loop {
+            match self.hear().await.expect("a barrier before the end of the stream") {
+                FromController::Checkpoint(checkpoint) if checkpoint.last => break checkpoint.epoch,
+                _ => {}
+            }
+        };
+        for task in 0..2 {
+            let snapshot = TaskSnapshot {
+                stage: 0,
+                task,
+                epoch: Some(epoch),
+                state: Default::default(),
+                tables: vec![],
+                merged: None,
+                times: Default::default(),
+            };
+            let snapshot = serde_json::to_string(&snapshot).unwrap();
+            self.say(Message::TaskCheckpointed(rpc::TaskCheckpointed { snapshot })).await;
+        }
+        while !matches!(self.hear().await, Some(FromController::Publish(publish)) if publish.epoch == epoch) {}
+        self.say(Message::Finished(rpc::Finished {})).await;
+        self.leave().await;
+        exit.send(exited(0)).await.unwrap();
+        epoch
     }
 
     async fn hears_stop(&mut self) -> rpc::StopMode {
@@ -335,4 +368,64 @@ async fn a_binary_that_is_not_there_fails_the_job_through_the_real_scheduler() {
     let status = job.ended().await;
     assert_eq!(status.state, JobState::Failed);
     assert!(status.failure.unwrap().message.contains("is not in"));
+}
+
+/// Starts the job of the directory again, and its worker of that generation.
+async fn run_again(bench: &Bench, spec: &JobSpec, generation: u64) -> (JobHandle, Attached, mpsc::Sender<Exit>) {
+    let last = bench.controller.last_job().await.unwrap().unwrap();
+    let job = bench.controller.resume(&last, spec.clone()).await.unwrap();
+    let (worker, exit) = bench.hands.worker(generation).await;
+    (job, Attached::new(&worker, |_| {}).await.unwrap(), exit)
+}
+
+#[tokio::test]
+async fn a_job_is_stopped_with_a_savepoint_and_goes_back_to_it() {
+    let bench = bench(1).await;
+    let mut spec = spec_in(&bench.directory);
+    let mut saved = Vec::new();
+    for (generation, name) in [(1, "monday"), (2, "tuesday")] {
+        spec.checkpoints.savepoint = Some(name.into());
+        let (mut job, mut attached, exit) = match generation {
+            1 => {
+                let job = bench.controller.submit(spec.clone()).await.unwrap();
+                let (worker, exit) = bench.hands.worker(1).await;
+                (job, Attached::new(&worker, |_| {}).await.unwrap(), exit)
+            }
+            _ => run_again(&bench, &spec, generation).await,
+        };
+        assert_eq!(attached.hears_start().await.map(|manifest| manifest.epoch), saved.last().copied());
+        attached.say(Message::Started(rpc::Started {})).await;
+        reaches(&job, JobState::Running).await;
+        job.stop(StopMode::Checkpoint).await;
+        let epoch = attached.stops_with_checkpoint(exit).await;
+        let status = job.ended().await;
+        assert_eq!((status.state, status.savepoint), (JobState::Stopped, Some(Ok(epoch))));
+        assert!(bench.controller.has_savepoint(&spec.checkpoints, job.id(), name).await.unwrap());
+        saved.push(epoch);
+    }
+    // A name is given once; the job stops all the same.
+    spec.checkpoints.savepoint = Some("monday".into());
+    let (mut job, attached, exit) = run_again(&bench, &spec, 3).await;
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    job.stop(StopMode::Checkpoint).await;
+    attached.stops_with_checkpoint(exit).await;
+    let status = job.ended().await;
+    let failure = status.savepoint.unwrap().unwrap_err();
+    assert_eq!(failure.message, "cannot make the savepoint: savepoint \"monday\" already exists");
+    assert_eq!(status.state, JobState::Stopped);
+
+    // Back to the first, also after a crash that comes before the next checkpoint.
+    spec.checkpoints.savepoint = None;
+    spec.checkpoints.restore = RestorePoint::Savepoint("monday".into());
+    let (job, mut attached, _exit) = run_again(&bench, &spec, 4).await;
+    assert_eq!(attached.hears_start().await.map(|manifest| manifest.epoch), Some(saved[0]));
+    attached.say(Message::Started(rpc::Started {})).await;
+    let broken =
+        rpc::TaskFailed { class: rpc::ErrorClass::Retryable.into(), message: "reset".into(), ..Default::default() };
+    attached.say(Message::TaskFailed(broken)).await;
+    let (worker, _exit) = bench.hands.worker(5).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    assert_eq!(attached.hears_start().await.map(|manifest| manifest.epoch), Some(saved[0]));
+    job.stop(StopMode::Immediate).await;
 }

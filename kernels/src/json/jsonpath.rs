@@ -8,10 +8,14 @@
 //! | `.*`, `[*]` | every member or element |
 //! | `..name`, `..['name']`, `..[n]`, `..*` | the same, of the value and everything below it, in document order |
 //!
+//! A value is selected once, in however many ways a path leads to it: `$..a..a` has no more values than the document.
+//!
 //! Slices, unions, filters and functions are not supported, and said so when the path is parsed.
 
-use crate::json::scan::{Step, elements, find, members, says};
 use std::borrow::Cow;
+use std::cmp::Reverse;
+
+use crate::json::scan::{Step, elements, find, members, says};
 
 #[derive(Debug, PartialEq)]
 pub(crate) struct JsonPath {
@@ -70,6 +74,9 @@ impl JsonPath {
     pub(crate) fn select<'a>(&self, json: &'a str) -> Vec<&'a str> {
         let mut found: Vec<&str> = find(json, &[]).into_iter().collect();
         for segment in &self.segments {
+            if segment.descend {
+                found = outermost(found);
+            }
             let mut next = vec![];
             for value in found {
                 segment.apply(value, &mut next);
@@ -78,6 +85,19 @@ impl JsonPath {
         }
         found
     }
+}
+
+/// Without the values that are inside others of them: what is below those is below these.
+fn outermost(mut values: Vec<&str>) -> Vec<&str> {
+    let place = |value: &str| value.as_ptr().addr();
+    values.sort_by_key(|value| (place(value), Reverse(value.len())));
+    let mut end = 0;
+    values.retain(|value| {
+        let is_outside = place(value) >= end;
+        end = end.max(place(value) + value.len());
+        is_outside
+    });
+    values
 }
 
 impl Segment {
@@ -169,6 +189,18 @@ mod tests {
         assert_eq!(select("$"), [STORE]);
         assert!(select("$.none.title").is_empty() && select("$.title[0]").is_empty());
         assert!(JsonPath::parse("$").unwrap().select("{broken").is_empty());
+    }
+
+    #[test]
+    fn a_value_is_selected_once() {
+        let json = r#"{"a": {"a": {"b": 1, "a": {"b": 2}}, "b": 3}, "c": {"a": {"b": 4}}}"#;
+        let select = |path: &str| JsonPath::parse(path).unwrap().select(json);
+        assert_eq!(select("$..a..b"), ["1", "2", "3", "4"]);
+        assert_eq!(select("$..a..a..b"), ["1", "2"]);
+        assert_eq!(select("$..*..a"), [r#"{"b": 1, "a": {"b": 2}}"#, r#"{"b": 2}"#, r#"{"b": 4}"#]);
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(400), "}".repeat(400));
+        let path = format!("${}", "..a".repeat(20));
+        assert_eq!(JsonPath::parse(&path).unwrap().select(&deep).len(), 381);
     }
 
     #[test]

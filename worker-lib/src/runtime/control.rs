@@ -2,8 +2,11 @@
 //!
 //! There is one [`Control`] for all tasks, a picture and not a log: each task compares it with what it has done. That
 //! is enough, because a checkpoint is not begun before the last one is published, and a stop only becomes more urgent.
+//!
+//! Each task has a channel of its own with the same picture, and they are woken in the order in which they were made.
+//! A channel that many wait for wakes them in a random order, and a simulation could not be replayed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::checkpoint::TaskSnapshot;
 use tokio::sync::watch;
@@ -32,45 +35,60 @@ pub(crate) struct Control {
 /// Steers a job, from anywhere.
 #[derive(Clone, Debug)]
 pub struct Controls {
-    control: Arc<watch::Sender<Control>>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    control: Control,
+    tasks: Vec<watch::Sender<Control>>,
 }
 
 impl Controls {
     pub(crate) fn new() -> Self {
-        Controls { control: Arc::new(watch::Sender::new(Control::default())) }
+        Controls { shared: Arc::default() }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Control> {
-        self.control.subscribe()
+        let mut shared = self.shared();
+        let (sender, receiver) = watch::channel(shared.control);
+        shared.tasks.push(sender);
+        receiver
     }
 
     /// A stop can be made more urgent, never less.
     pub fn stop(&self, mode: Stop) {
-        self.control.send_if_modified(|control| {
-            let more = Some(mode) > control.stop;
-            control.stop = control.stop.max(Some(mode));
-            more
-        });
+        self.change(|control| control.stop = control.stop.max(Some(mode)));
     }
 
     /// Ends the present epoch. An epoch that has been ended is not ended again.
     pub fn checkpoint(&self, barrier: Barrier) {
-        self.control.send_if_modified(|control| {
-            let newer = control.barrier.is_none_or(|known| known.epoch < barrier.epoch);
-            if newer {
+        self.change(|control| {
+            if control.barrier.is_none_or(|known| known.epoch < barrier.epoch) {
                 control.barrier = Some(barrier);
             }
-            newer
         });
     }
 
     /// The manifest of an epoch is in the log: sinks publish what they have prepared for it.
     pub fn publish(&self, epoch: u64) {
-        self.control.send_if_modified(|control| {
-            let newer = control.publish < epoch;
-            control.publish = control.publish.max(epoch);
-            newer
-        });
+        self.change(|control| control.publish = control.publish.max(epoch));
+    }
+
+    /// Tells all tasks, if there is news.
+    fn change(&self, change: impl FnOnce(&mut Control)) {
+        let mut shared = self.shared();
+        let before = shared.control;
+        change(&mut shared.control);
+        if shared.control != before {
+            for task in &shared.tasks {
+                task.send_replace(shared.control);
+            }
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -19,23 +19,27 @@
 //! **Checkpoints** (`docs/checkpoints.md`). A source's task takes the order to end an epoch between two batches; any other
 //! is told by the barriers that come through its queues, and takes nothing more from an input whose barrier has come
 //! until all have. Then, in one go: what the stage holds back only to save messages leaves, the changed rows of its
-//! tables are taken, the barrier goes on, the sink prepares. Files are written by a task of their own. Sinks publish when
-//! they are told that the manifest is written, also after their last row: a task with a sink ends only then.
+//! tables are taken, the barrier goes on, the sink prepares. Files are written by a task of their own, and merged by
+//! another (`compact`). Sinks publish when they are told that the manifest is written, also after their last row: a task
+//! with a sink ends only then.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use futures::poll;
-use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TaskSnapshot, TaskState};
+use protocol::checkpoint::{SnapshotTimes, SourceState, StateFile, TableSpec, TableState, TaskSnapshot, TaskState};
 use protocol::job::SourcePlan;
+use protocol::mutant::{self, Mutant};
 use serde_json::Value;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::TURN_MOST;
+use super::compact::Compaction;
 use super::control::{Control, Controls, Report, Stop};
 use super::files::{Owner, Share, StateFiles};
 use crate::batch::Batch;
@@ -44,6 +48,7 @@ use crate::error::TaskError;
 use crate::event_time::{END, MinWatermark, Partitions};
 use crate::exchange::{Barrier, EdgeOutput, Halt, Inputs, Message, Received};
 use crate::metrics::TaskCounters;
+use crate::pace::clock_nanos;
 use crate::stage::{Stage, StageContext};
 use crate::state::TableRows;
 
@@ -59,8 +64,8 @@ pub(super) enum Feed {
 /// What a task takes over from an earlier attempt at the job.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Restored {
-    /// By table of the stage: its files, the oldest first.
-    pub(super) files: Vec<Vec<StateFile>>,
+    /// By table of the stage: its files, and the columns that they have.
+    pub(super) tables: Vec<TableState>,
     /// The tasks that the stage had.
     pub(super) owners: Vec<Owner>,
     /// How far the task's event time had come.
@@ -79,6 +84,10 @@ pub(super) struct Checkpoints {
     pub(super) tables: Vec<TableSpec>,
     /// Nobody collects checkpoints without it: sinks publish at the end, and no state is written.
     pub(super) managed: Option<(StateFiles, mpsc::UnboundedSender<Report>)>,
+    /// See [`super::Limits::epoch_rows`].
+    pub(super) epoch_rows: Option<usize>,
+    /// So many files of a table are merged into one; `None`: they stay.
+    pub(super) compact_after: Option<usize>,
 }
 
 /// How a task's input has come to its end.
@@ -101,8 +110,12 @@ pub(super) struct Task {
     event_time: Option<i64>,
     /// The newest epoch that has been ended.
     epoch: u64,
+    /// Of a source: rows that have been read since then.
+    read: usize,
     /// The task has reported its end: the next manifest is the first that knows of it.
     ended: bool,
+    /// By table of the stage: rows that were restored from other columns, and are in no file that has the table's.
+    migrated: Vec<TableRows>,
     /// Of the sink: what is prepared, with the epoch in which it is published.
     prepared: Vec<(u64, Value)>,
     /// The newest epoch whose publication has been reported.
@@ -112,6 +125,8 @@ pub(super) struct Task {
     clock: Clock,
     /// When the stage is to be called.
     wake: Option<Instant>,
+    /// Merges files, between the reports.
+    compaction: Option<Arc<Mutex<Compaction>>>,
     /// When the task last gave its thread back.
     turn: Instant,
 }
@@ -140,12 +155,15 @@ impl Task {
             control: controls.subscribe(),
             event_time: None,
             epoch: 0,
+            read: 0,
             ended: false,
+            migrated: Vec::new(),
             prepared: Vec::new(),
             published: 0,
             upload: None,
             clock: Clock::start(),
             wake: None,
+            compaction: None,
             turn: Instant::now(),
         }
     }
@@ -188,17 +206,21 @@ impl Task {
             }
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
-            for (table, (spec, of_table)) in self.checkpoints.tables.iter().zip(&restored.files).enumerate() {
-                for file in of_table {
-                    let share = self.checkpoints.share;
-                    for (rows, watermark) in files.read(spec, file, share, &restored.owners).await? {
-                        stage.restore(table, &rows, watermark)?;
-                    }
-                }
-            }
-            if let Some(watermark) = restored.watermark {
-                stage.restored(watermark);
-            }
+            let Checkpoints { share, tables, .. } = &self.checkpoints;
+            self.migrated = files.restore(stage.as_mut(), tables, *share, restored).await?;
+        }
+        let Checkpoints { share, tables, managed, compact_after, .. } = &self.checkpoints;
+        if let (Some((files, _)), Some(least)) = (managed, compact_after)
+            && !tables.is_empty()
+        {
+            // Files with other columns are in the table no more: their rows are in those of the first snapshot.
+            let of_table = |(from, spec): (&TableState, &TableSpec)| match from.spec.columns == spec.columns {
+                true => from.files.clone(),
+                false => Vec::new(),
+            };
+            let restored: Vec<Vec<StateFile>> = restored.tables.iter().zip(tables).map(of_table).collect();
+            let compaction = Compaction::new(files.clone(), *share, tables, &restored, *least);
+            self.compaction = Some(Arc::new(Mutex::new(compaction)));
         }
         self.event_time = restored.watermark;
         if let Some(watermark) = restored.watermark {
@@ -218,10 +240,17 @@ impl Task {
         let mut partitions = Partitions::new(idle_after, Instant::now());
         partitions.restore(&restored.partitions, restored.any_partition);
         loop {
-            if self.control.has_changed().unwrap_or(false)
+            if (self.rests() || self.control.has_changed().unwrap_or(false))
                 && let Some(ended) = self.obey(source, &partitions).await?
             {
                 return Ok(ended);
+            }
+            if self.rests() {
+                self.outputs.pause().await?;
+                self.control.changed().await.map_err(|_| Halt::Abandoned)?;
+                // Looked at above.
+                self.control.mark_changed();
+                continue;
             }
             let event = {
                 let mut next = source.next();
@@ -249,6 +278,7 @@ impl Task {
                     if partitions.rows(partition, now) {
                         self.outputs.announce(Message::Active).await?;
                     }
+                    self.read += batch.rows;
                     if let Some(observed) = self.rows(batch, now).await?
                         && plan.watermark
                         && let Some(watermark) = partitions.observe(partition, observed)
@@ -279,8 +309,14 @@ impl Task {
     /// Does what a source's task is told between two batches.
     async fn obey(&mut self, source: &mut dyn Source, partitions: &Partitions) -> Result<Option<Ended>, Halt> {
         let control = *self.control.borrow_and_update();
+        if control.stop == Some(Stop::Immediate) {
+            // No end of the input, which would fire windows: the task is about to be dropped.
+            return Err(Halt::Abandoned);
+        }
         self.publish(control.publish).await?;
-        if let Some(barrier) = control.barrier.filter(|barrier| barrier.epoch > self.epoch) {
+        let due = self.checkpoints.epoch_rows.is_none_or(|rows| self.read >= rows);
+        if let Some(barrier) = control.barrier.filter(|barrier| due && barrier.epoch > self.epoch) {
+            self.read = 0;
             let state = SourceState { position: source.position(), watermarks: partitions.observed() };
             self.barrier(barrier, Some(state), Duration::ZERO).await?;
             if barrier.last {
@@ -288,6 +324,12 @@ impl Task {
             }
         }
         Ok(control.stop.map(|_| Ended::Finished))
+    }
+
+    /// Whether a source has to wait: for the barrier behind the rows of its epoch, or until that epoch is published.
+    fn rests(&self) -> bool {
+        let published = || self.control.borrow().publish >= self.epoch;
+        self.checkpoints.epoch_rows.is_some_and(|rows| self.read >= rows || !published())
     }
 
     async fn read_queues(&mut self, mut inputs: Inputs) -> Result<Ended, Halt> {
@@ -325,7 +367,8 @@ impl Task {
             let moved = match received {
                 Received::End => return Ok(Ended::Finished),
                 Received::Lost => return Err(Halt::Abandoned),
-                Received::Message(_, Message::Batch(batch)) => {
+                Received::Message(input, Message::Batch(batch)) => {
+                    self.context.port = inputs.port(input);
                     self.rows(batch, now).await?;
                     None
                 }
@@ -333,6 +376,11 @@ impl Task {
                 Received::Message(input, Message::Idle) => watermarks.set_idle(input),
                 Received::Message(input, Message::Active) => {
                     watermarks.set_live(input);
+                    None
+                }
+                Received::Message(_, Message::Barrier(barrier))
+                    if mutant::is(Mutant::InputNotAligned) && barrier.epoch <= self.epoch =>
+                {
                     None
                 }
                 Received::Message(input, Message::Barrier(barrier)) => {
@@ -351,7 +399,8 @@ impl Task {
                 self.outputs.announce(if idle { Message::Idle } else { Message::Active }).await?;
             }
             // An input that has ended has no barrier to wait for.
-            if let Some((barrier, since)) = aligning.filter(|_| inputs.all_held()) {
+            let unaligned = || mutant::is(Mutant::InputNotAligned);
+            if let Some((barrier, since)) = aligning.filter(|_| inputs.all_held() || unaligned()) {
                 aligning = None;
                 self.barrier(barrier, None, since.elapsed()).await?;
                 if barrier.last {
@@ -377,6 +426,7 @@ impl Task {
             }
             None => Vec::new(),
         };
+        let tables = self.with_migrated(tables);
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
         let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
@@ -384,6 +434,14 @@ impl Task {
         let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
         self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
         Ok(())
+    }
+
+    /// The rows of a snapshot; of the first one, behind those that no file has.
+    fn with_migrated(&mut self, mut tables: Vec<TableRows>) -> Vec<TableRows> {
+        let migrated = std::mem::take(&mut self.migrated);
+        tables.resize_with(tables.len().max(migrated.len()), TableRows::default);
+        tables.iter_mut().zip(migrated).for_each(|(rows, older)| rows.put_before(older));
+        tables
     }
 
     /// Writes the files of a snapshot and reports it, behind the task's back. Reports keep their order: were the task's
@@ -400,6 +458,8 @@ impl Task {
         let Some((files, reports)) = self.checkpoints.managed.clone() else { return };
         let (share, specs) = (self.checkpoints.share, self.checkpoints.tables.clone());
         let before = self.upload.take();
+        // What a task says last stands for it in every later checkpoint: it cannot replace files in each of them.
+        let compaction = self.compaction.clone().filter(|_| epoch.is_some());
         self.upload = Some(tokio::spawn(async move {
             let begun = Instant::now();
             let mut written = Vec::with_capacity(specs.len());
@@ -414,14 +474,26 @@ impl Task {
                     }
                 }
             }
-            times.upload = micros(begun.elapsed());
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let Share { stage, task, .. } = share;
-            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, times };
+            let mut compaction = match &compaction {
+                Some(compaction) => Some(compaction.lock().await),
+                None => None,
+            };
+            let mut merged = None;
+            if let Some(compaction) = &mut compaction {
+                merged = compaction.settle(named).await;
+                compaction.add(&written);
+            }
+            times.upload = micros(begun.elapsed());
+            let (Share { stage, task, .. }, watermark) = (share, state.watermark);
+            let snapshot = TaskSnapshot { stage, task, epoch, state, tables: written, merged, times };
             // Nobody listens: the job has ended otherwise.
             let _ = reports.send(Report::Snapshot(Box::new(snapshot)));
+            if let Some(compaction) = &mut compaction {
+                compaction.begin(watermark);
+            }
         }));
     }
 
@@ -571,7 +643,7 @@ pub(super) struct Timing {
     pub(super) ttl: Option<Duration>,
 }
 
-/// The time of day, as it was when the task began, and what has passed since: it never goes back.
+/// The time of day, as it was when the task began, and what has passed since by tokio's clock: it never goes back.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     started: Instant,
@@ -581,8 +653,7 @@ struct Clock {
 
 impl Clock {
     fn start() -> Clock {
-        let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Clock { started: Instant::now(), began: i64::try_from(began.as_nanos()).unwrap_or(i64::MAX) }
+        Clock { started: Instant::now(), began: clock_nanos() }
     }
 
     fn nanos(&self, at: Instant) -> i64 {
@@ -604,7 +675,7 @@ fn micros(time: Duration) -> u64 {
 /// Sleeps until then; for ever without a time.
 async fn until(deadline: Option<Instant>) {
     match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
 }
@@ -678,15 +749,16 @@ impl Outputs {
 pub(super) struct SinkOutput {
     sink: Box<dyn Sink>,
     counters: Arc<SinkCounters>,
-    controls: Controls,
+    /// To stop the job with when nobody reads any more.
+    unread: Option<Controls>,
     /// It has rows that may be in its buffer.
     dirty: bool,
     flushed: Instant,
 }
 
 impl SinkOutput {
-    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, controls: Controls) -> Self {
-        SinkOutput { sink, counters, controls, dirty: false, flushed: Instant::now() }
+    pub(super) fn new(sink: Box<dyn Sink>, counters: Arc<SinkCounters>, unread: Option<Controls>) -> Self {
+        SinkOutput { sink, counters, unread, dirty: false, flushed: Instant::now() }
     }
 
     async fn write(&mut self, batch: Batch) -> Result<(), TaskError> {
@@ -720,8 +792,10 @@ impl SinkOutput {
 
     /// Nobody reads what the sink writes: the job has done its work.
     fn stop_if_closed(&self) {
-        if self.counters.closed.load(Relaxed) {
-            self.controls.stop(Stop::Graceful);
+        if let Some(controls) = &self.unread
+            && self.counters.closed.load(Relaxed)
+        {
+            controls.stop(Stop::Graceful);
         }
     }
 }

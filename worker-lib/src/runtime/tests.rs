@@ -3,12 +3,18 @@
 use std::collections::HashMap;
 
 use artifacts::objects::MemoryObjects;
-use protocol::checkpoint::{Reason, TableState, TaskSnapshot};
+use protocol::checkpoint::{
+    FORMAT, Operator, Reason, StateFile, TableKind, TableSpec, TableState, TaskSnapshot, TaskState,
+};
+use schema::{Field, ScalarType, Schema};
 use serde_json::json;
 
 use super::toys::*;
 use super::*;
+use crate::batch::Batch;
+use crate::column::{from_i32, from_i64};
 use crate::error::ErrorClass;
+use crate::state::TableRows;
 
 fn start(pipeline: &'static Pipeline, plan: &JobPlan, limits: Limits) -> Result<Job, TaskFailure> {
     Job::start(pipeline, plan, limits, &Handle::current(), None)
@@ -62,6 +68,22 @@ async fn fan_out_gives_every_edge_all_rows_and_gather_brings_them_together() {
     };
     assert_eq!(sorted("gathered").len(), 150);
     assert_eq!(sorted("gathered"), sorted("forwarded"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_knows_which_input_its_rows_come_from() {
+    let mut left = stage(0, 2, false);
+    left.source = Some(source(json!({ "rows": 30 }), false));
+    let mut right = stage(1, 2, false);
+    right.source = Some(source(json!({ "rows": 50 }), false));
+    let mut both = stage(2, 2, true);
+    both.sink = Some(sink("ports"));
+    let exchange = ExchangePlan::Hash(vec![0]);
+    let mut plan = plan(vec![left, right, both], &[(0, 2, exchange.clone()), (1, 2, exchange)]);
+    plan.edges[1].port = 1;
+    assert_eq!(run(pipeline(&[(2, || Box::new(Ports))]), &plan).await, Ok(Ending::Finished));
+    let count = |port: i64| rows("ports").iter().filter(|(of, _)| *of == port).count();
+    assert_eq!([count(0), count(1)], [60, 100]);
 }
 
 /// source ─▶ times ─[gather]─▶ watermarks ─▶ sink
@@ -201,6 +223,42 @@ async fn an_immediate_stop_publishes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_of_rows_waits_for_its_barrier_and_the_barrier_for_its_rows() {
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let objects = Arc::new(MemoryObjects::new());
+    let keeping = Keeping { objects, job: "epochs".into(), generation: 1, reports, restore: None, compact_after: None };
+    let limits = Limits { batch_rows: 10, epoch_rows: Some(15), ..Limits::default() };
+    let plan = plan_to_sink("epochs", 50, 2);
+    let job = Job::start(pipeline(&[]), &plan, limits, &Handle::current(), Some(keeping)).unwrap();
+    let controls = job.controls();
+    for epoch in 1..=2 {
+        // Two whole batches in each of two tasks; the first barrier is ordered before them, the second behind them.
+        let cut = epoch as usize * 40;
+        if epoch == 2 {
+            wait_until(|| rows("epochs").len() == cut).await;
+        }
+        controls.checkpoint(Barrier { epoch, last: false });
+        hear_snapshots(&mut reported, plan.tasks()).await;
+        assert_eq!(rows("epochs").len(), cut);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(rows("epochs").len(), cut, "nothing is read before the epoch is published");
+        controls.publish(epoch);
+    }
+    // The rest is less than an epoch, and ends the job.
+    hear_snapshots(&mut reported, plan.tasks()).await;
+    controls.publish(3);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert_eq!(rows("epochs").len(), 100);
+}
+
+async fn hear_snapshots(reported: &mut mpsc::UnboundedReceiver<Report>, count: usize) {
+    let mut heard = 0;
+    while heard < count {
+        heard += usize::from(matches!(reported.recv().await, Some(Report::Snapshot(_))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_without_a_reader_ends_the_job_in_good_order() {
     let mut plan = plan_to_sink("closed pipe", usize::MAX, 1);
     plan.stages[1].sink.as_mut().unwrap().options["close_after"] = 30.into();
@@ -277,7 +335,7 @@ fn expected_counts(parallelism: i64) -> HashMap<i64, i64> {
     counts
 }
 
-fn manifest(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
+fn manifest_of(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
     let stages = plan.stages.iter().map(|stage| {
         let of_stage = || snapshots.iter().filter(|snapshot| snapshot.stage == stage.id);
         let tables = stage.tables.iter().enumerate().map(|(table, spec)| {
@@ -288,12 +346,14 @@ fn manifest(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
             stage: stage.id,
             name: stage.name.clone(),
             operators: Vec::new(),
+            source: None,
+            sink: None,
             tables: tables.collect(),
             tasks: of_stage().map(|snapshot| snapshot.state.clone()).collect(),
         }
     });
     Manifest {
-        format: protocol::checkpoint::FORMAT,
+        format: FORMAT,
         job: "job".into(),
         epoch: 1,
         generation: 1,
@@ -307,7 +367,7 @@ fn manifest(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyed_table_goes_on_at_another_parallelism() {
-    let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::new(Totals::new()))]);
+    let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::new(Totals::new(signed)))]);
     let limits = Limits { flush_interval: Duration::from_secs(60), ..Limits::default() };
     let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
     let (reports, mut reported) = mpsc::unbounded_channel();
@@ -317,26 +377,21 @@ async fn a_keyed_table_goes_on_at_another_parallelism() {
         generation,
         reports: reports.clone(),
         restore,
+        compact_after: None,
     };
     let plan = totals("totals before", 2, json!({ "rows": 20, "hang": true }));
     let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(1, None))).unwrap();
     let counters = job.counters();
     wait_until(|| counters[2..].iter().map(|task| task.snapshot().rows_in).sum::<u64>() == 40).await;
     job.controls().checkpoint(Barrier { epoch: 1, last: true });
-    let mut snapshots = Vec::new();
-    while snapshots.len() < 4 {
-        if let Some(Report::Snapshot(snapshot)) = reported.recv().await {
-            snapshots.push(*snapshot);
-        }
-    }
+    let reported_once = snapshots(&mut reported, 1, 4).await;
     job.controls().publish(1);
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     let before = expected_counts(2);
     assert_eq!(rows("totals before").into_iter().collect::<HashMap<_, _>>(), before);
-    snapshots.sort_by_key(|snapshot| (snapshot.stage, snapshot.task));
 
     // The toy source begins anew, so that every count goes on.
-    let restore = Some(Arc::new(manifest(&plan, &snapshots)));
+    let restore = Some(Arc::new(manifest_of(&plan, &reported_once)));
     let plan = totals("totals after", 3, json!({ "rows": 20 }));
     let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(2, restore))).unwrap();
     // Of all tasks the last words, then the sinks'.
@@ -386,4 +441,212 @@ async fn a_plan_that_does_not_fit_is_refused_before_anything_runs() {
         "the plan hashes a column that the stage does not have"
     );
     assert_eq!(refusal(|plan| plan.edges.clear()), "the plan gives the stage both a source and an edge, or neither");
+}
+
+#[test]
+fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_none() {
+    let task = |ended: bool, watermarks: Vec<(usize, i64)>| TaskState {
+        watermark: watermarks.iter().map(|(_, watermark)| *watermark).max(),
+        ended,
+        source: Some(SourceState { position: None, watermarks }),
+        tokens: vec![],
+    };
+    let begin = |tasks: Vec<TaskState>| {
+        let state = StageState {
+            source: None,
+            sink: None,
+            stage: 0,
+            name: String::new(),
+            operators: vec![],
+            tables: vec![],
+            tasks,
+        };
+        take_over(&state, Share { stage: 0, task: 0, parallelism: 1 }).any_partition
+    };
+    let read = task(false, vec![(0, 30), (1, 20)]);
+    assert_eq!(begin(vec![read.clone(), task(false, vec![(0, 25)])]), Some(20));
+    assert_eq!(begin(vec![read.clone(), task(true, vec![])]), Some(20));
+    assert_eq!(begin(vec![read, task(false, vec![])]), None);
+    assert_eq!(begin(vec![task(true, vec![]), task(true, vec![])]), None);
+}
+
+/// What each of so many tasks reports of an epoch.
+async fn snapshots(reported: &mut mpsc::UnboundedReceiver<Report>, epoch: u64, tasks: usize) -> Vec<TaskSnapshot> {
+    let mut found = Vec::new();
+    while found.len() < tasks {
+        match reported.recv().await.unwrap() {
+            Report::Snapshot(snapshot) if snapshot.epoch == Some(epoch) => found.push(*snapshot),
+            Report::Failed { error, .. } => panic!("{error}"),
+            Report::Snapshot(_) | Report::Published { .. } => {}
+        }
+    }
+    found.sort_by_key(|snapshot| (snapshot.stage, snapshot.task));
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what_is_left() {
+    let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::<Tally>::default())]);
+    let objects = Arc::new(MemoryObjects::new());
+    let counting = |name: &str, parallelism: usize, rows: usize| {
+        let mut plan = counting(name, parallelism, json!({ "rows": rows }));
+        plan.stages[1].tables = vec![tally_table()];
+        plan
+    };
+    let keeping = |generation: u64, restore: Option<Manifest>| {
+        let (reports, reported) = mpsc::unbounded_channel();
+        let (objects, job, restore) = (objects.clone(), "job".to_owned(), restore.map(Arc::new));
+        (Keeping { objects, job, generation, reports, restore, compact_after: Some(3) }, reported)
+    };
+    let limits = Limits { batch_rows: 10, ..Limits::default() };
+
+    let plan = counting("tally of two", 2, usize::MAX);
+    let (kept, mut reported) = keeping(1, None);
+    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+    let (controls, counters) = (job.controls(), job.counters());
+    let (mut files, mut last): (Vec<StateFile>, Vec<TaskSnapshot>) = (Vec::new(), Vec::new());
+    let (mut merged, mut written) = (0, 0);
+    for epoch in 1.. {
+        let stop = merged >= 4;
+        controls.checkpoint(Barrier { epoch, last: stop });
+        last = snapshots(&mut reported, epoch, 4).await;
+        for of_task in last.iter().filter_map(|snapshot| snapshot.merged.as_ref()) {
+            assert!(of_task.replaces.len() >= 3);
+            of_task.replace(&mut files);
+            merged += 1;
+        }
+        let new = last.iter().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.clone());
+        let before = files.len();
+        files.extend(new);
+        written += files.len() - before;
+        controls.publish(epoch);
+        if stop {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert!(files.len() < written, "{} files of {written}", files.len());
+    let read: u64 = counters[..2].iter().map(|task| task.snapshot().rows_in).sum();
+
+    let table = TableState { spec: tally_table(), files };
+    let stage = |stage: usize, tables: Vec<&TableState>| {
+        let of_stage = last.iter().filter(|snapshot| snapshot.stage == stage);
+        let tasks: Vec<_> = of_stage.map(|snapshot| &snapshot.state).collect();
+        json!({ "stage": stage, "name": "", "operators": [], "tables": tables, "tasks": tasks })
+    };
+    let manifest: Manifest = serde_json::from_value(json!({
+        "format": FORMAT, "job": "job", "epoch": 99, "generation": 1, "code": CODE, "reason": "stop",
+        "begun_micros": 0, "complete_micros": 0, "stages": [stage(0, vec![]), stage(1, vec![&table])],
+    }))
+    .unwrap();
+    for parallelism in [1, 2, 3] {
+        let name = format!("tally gone on by {parallelism}");
+        let plan = counting(&name, parallelism, 0);
+        let (kept, _reported) = keeping(2, Some(manifest.clone()));
+        let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+        // The checkpoint at the end.
+        job.controls().publish(u64::MAX);
+        assert_eq!(job.wait().await, Ok(Ending::Finished));
+        let counts: HashMap<i64, i64> = rows(&name).into_iter().collect();
+        assert_eq!((counts.len(), rows(&name).len()), (7, 7));
+        assert_eq!(counts.values().map(|count| *count as u64).sum::<u64>(), read);
+    }
+}
+
+/// A table of keys and sums.
+fn sums(columns: &[(&str, ScalarType)]) -> TableSpec {
+    let fields = columns.iter().map(|(name, ty)| Field::new(*name, ty.clone(), true));
+    TableSpec {
+        name: "sums".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns: Schema::new(fields.collect()),
+        lifetime: None,
+        operator: Operator::default(),
+    }
+}
+
+/// A checkpoint of a source and a stage with that table.
+fn manifest(table: TableState) -> Manifest {
+    let state = |stage: usize, tables| StageState {
+        stage,
+        name: String::new(),
+        operators: vec![],
+        source: None,
+        sink: None,
+        tables,
+        tasks: vec![TaskState::default()],
+    };
+    Manifest {
+        format: FORMAT,
+        job: "job".into(),
+        epoch: 3,
+        generation: 1,
+        code: CODE.into(),
+        reason: Reason::Interval,
+        begun_micros: 0,
+        complete_micros: 0,
+        stages: vec![state(0, vec![]), state(1, vec![table])],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_restored_from_other_columns_is_written_once_in_those_of_the_plan() {
+    let old = sums(&[("key", ScalarType::Int64), ("gone", ScalarType::Int64), ("sum(n)", ScalarType::Int32)]);
+    let new = sums(&[("key", ScalarType::Int64), ("sum(n)", ScalarType::Int64)]);
+    let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
+    let files = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
+    let share = Share { stage: 1, task: 0, parallelism: 1 };
+    let columns = vec![from_i64(vec![1, 2], None), from_i64(vec![9, 9], None), from_i32(vec![10, 20], None)];
+    let rows = TableRows { batches: vec![Batch::new(columns, 2)], expires: None };
+    let written = files.write(&old, rows, share, 3).await.unwrap().unwrap();
+
+    let mut plan = plan_to_sink("migrated", 0, 1);
+    plan.stages[0].source.as_mut().unwrap().options["hang"] = true.into();
+    plan.stages[1].generated = true;
+    plan.stages[1].tables = vec![new];
+    let manifest = manifest(TableState { spec: old, files: vec![written] });
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let restore = Some(Arc::new(manifest));
+    let keeping = Keeping { objects, job: "job".into(), generation: 2, reports, restore, compact_after: None };
+    let pipeline = pipeline(&[(1, || Box::new(Changing))]);
+    let job = Job::start(pipeline, &plan, Limits::default(), &Handle::current(), Some(keeping)).unwrap();
+    let mut found = Vec::new();
+    for (epoch, last) in [(5, false), (6, true)] {
+        job.controls().checkpoint(Barrier { epoch, last });
+        let snapshot = loop {
+            match reported.recv().await.unwrap() {
+                Report::Snapshot(snapshot) if snapshot.stage == 1 && snapshot.epoch == Some(epoch) => break snapshot,
+                _ => {}
+            }
+        };
+        let (spec, file) = &snapshot.tables[0];
+        let rows = files.read(spec, file.as_ref().unwrap(), share, &[]).await.unwrap();
+        found.push(rows.iter().flat_map(|(batch, _)| values(batch)).collect::<Vec<_>>());
+        job.controls().publish(epoch);
+    }
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    assert_eq!(found, [vec![(1, 10), (2, 20), (3, 30)], vec![(3, 30)]]);
+}
+
+#[tokio::test]
+async fn a_checkpoint_of_other_tables_is_refused() {
+    let plan = |columns: &[(&str, ScalarType)]| {
+        let mut plan = plan_to_sink("unfit tables", 0, 1);
+        plan.stages[1].tables = vec![sums(columns)];
+        plan
+    };
+    let wide = [("key", ScalarType::Int64), ("sum(n)", ScalarType::Int64)];
+    let manifest = manifest(TableState { spec: sums(&wide), files: vec![] });
+    let narrow = plan(&[("key", ScalarType::Int64), ("sum(n)", ScalarType::Int32)]);
+    let refused = check_restore(&narrow, &manifest).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 does not fit: column \"sum(n)\" of table \"sums\" is INT, and was BIGINT");
+    let refused = check_restore(&plan_to_sink("no tables", 0, 1), &manifest).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 does not fit: it does not have this stage's tables");
+    assert!(check_restore(&plan(&wide), &manifest).is_ok());
+    let other = Manifest { code: "other".into(), ..manifest };
+    let refused = check_restore(&plan(&wide), &other).unwrap_err().error.message;
+    assert_eq!(refused, "checkpoint 3 was made by code other, the query is now code toys");
 }

@@ -3,7 +3,7 @@
 //! Rows are `(key, time)` pairs of `i64`. Sinks keep what they get under the name in their options, because tests
 //! cannot reach into a running task.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -77,7 +77,13 @@ pub(crate) fn sink(name: &str) -> SinkPlan {
 }
 
 pub(crate) fn plan(stages: Vec<StagePlan>, edges: &[(usize, usize, ExchangePlan)]) -> JobPlan {
-    let edges = edges.iter().map(|(from, to, exchange)| EdgePlan { from: *from, to: *to, exchange: exchange.clone() });
+    let edge = |(from, to, exchange): &(usize, usize, ExchangePlan)| EdgePlan {
+        from: *from,
+        to: *to,
+        port: 0,
+        exchange: exchange.clone(),
+    };
+    let edges = edges.iter().map(edge);
     JobPlan { code: CODE.into(), stages, edges: edges.collect() }
 }
 
@@ -225,13 +231,13 @@ impl Sink for ToySink {
     }
 }
 
-fn pairs(pairs: impl IntoIterator<Item = (i64, i64)>) -> Batch {
+pub(crate) fn pairs(pairs: impl IntoIterator<Item = (i64, i64)>) -> Batch {
     let (keys, values): (Vec<i64>, Vec<i64>) = pairs.into_iter().unzip();
     let rows = keys.len();
     Batch::new(vec![Arc::new(Int64Array::from(keys)), Arc::new(Int64Array::from(values))], rows)
 }
 
-fn values(batch: &Batch) -> Vec<(i64, i64)> {
+pub(crate) fn values(batch: &Batch) -> Vec<(i64, i64)> {
     let column = |i: usize| batch.columns[i].as_primitive::<Int64Type>().values().to_vec();
     column(0).into_iter().zip(column(1)).collect()
 }
@@ -279,6 +285,63 @@ impl Stage for Counts {
     }
 }
 
+/// As [`Counts`], and keeps what it has counted in [`tally_table`].
+#[derive(Default)]
+pub(crate) struct Tally {
+    counts: Counts,
+    changed: BTreeSet<i64>,
+}
+
+pub(crate) fn tally_table() -> TableSpec {
+    let number = |name: &str| Field::new(name, ScalarType::Int64, false);
+    let columns = Schema::new(vec![number("key"), number("count"), Field::new("_deleted", ScalarType::Bool, false)]);
+    TableSpec {
+        name: "tally".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns,
+        lifetime: None,
+        operator: Default::default(),
+    }
+}
+
+impl Stage for Tally {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.changed.extend(values(&batch).into_iter().map(|(key, _)| key));
+        self.counts.on_batch(batch, cx)
+    }
+
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.counts.on_watermark(watermark, cx)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let counts = &self.counts.counts;
+        let mut batch = pairs(std::mem::take(&mut self.changed).into_iter().map(|key| (key, counts[&key])));
+        batch.columns.push(column::from_bool(column::pack(&vec![false; batch.rows]), None));
+        let mut rows = TableRows::default();
+        rows.push(batch, 0);
+        Ok(vec![rows])
+    }
+
+    fn restore(&mut self, _table: usize, rows: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+        self.counts.counts.extend(values(rows));
+        Ok(())
+    }
+}
+
+/// Says of each row which input it came from: `(port, time)`.
+pub(crate) struct Ports;
+
+impl Stage for Ports {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        let port = cx.port as i64;
+        cx.emit(pairs(values(&batch).into_iter().map(|(_, time)| (port, time))));
+        Ok(())
+    }
+}
+
 /// Swallows rows and makes watermarks visible: a row `(watermark, rows before it)` for each.
 #[derive(Default)]
 pub(crate) struct Watermarks {
@@ -320,27 +383,33 @@ impl Stage for Timed {
     }
 }
 
-/// Counts rows by key, and says so at each change: `(key, count)`, after `(key, -count)` for what it said before.
+/// Counts rows by key, and says at each change what it said before and what is true now.
 pub(crate) struct Totals {
     updating: Updating,
     counts: Accumulators<i64>,
+    say: fn(Batch) -> Batch,
 }
 
 impl Totals {
-    pub(crate) fn new() -> Self {
-        Totals { updating: Updating::new(&[ScalarType::Int64]), counts: Accumulators::new() }
+    /// `say`: what leaves of rows that say whether they are taken back, a key and its count.
+    pub(crate) fn new(say: fn(Batch) -> Batch) -> Self {
+        Totals { updating: Updating::new(&[ScalarType::Int64]), counts: Accumulators::new(), say }
     }
 
     fn flush(&mut self, cx: &mut StageContext) {
         while let Some(changed) = self.updating.next_changed() {
             let before = column::from_i64(self.counts.before(&changed).to_vec(), None);
             let after = column::from_i64(self.counts.after(&changed), None);
-            let batch = self.updating.changes(&changed, &[before], &[after]);
-            let sign = |row| if batch.bool(0).value(row) { -1 } else { 1 };
-            cx.emit(pairs((0..batch.rows).map(|row| (batch.i64(1).value(row), sign(row) * batch.i64(2).value(row)))));
+            cx.emit((self.say)(self.updating.changes(&changed, &[before], &[after])));
         }
         self.counts.flushed(self.updating.flushed(cx));
     }
+}
+
+/// `(key, count)`, or `(key, -count)` if that is taken back.
+pub(crate) fn signed(changes: Batch) -> Batch {
+    let sign = |row| if changes.bool(0).value(row) { -1 } else { 1 };
+    pairs((0..changes.rows).map(|row| (changes.i64(1).value(row), sign(row) * changes.i64(2).value(row))))
 }
 
 impl Stage for Totals {
@@ -395,7 +464,28 @@ pub(crate) fn totals_table() -> TableSpec {
         field("_updated", ScalarType::TIMESTAMP_NS),
         field("_deleted", ScalarType::Bool),
     ]);
-    TableSpec { name: "groups".into(), kind: TableKind::Keyed, version: 1, keys: 1, columns }
+    TableSpec {
+        name: "groups".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns,
+        lifetime: None,
+        operator: Default::default(),
+    }
+}
+
+/// Has the row (3, 30) of its table changed at each checkpoint.
+pub(crate) struct Changing;
+
+impl Stage for Changing {
+    fn on_batch(&mut self, _batch: Batch, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        Ok(vec![TableRows { batches: vec![pairs([(3, 30)])], expires: None }])
+    }
 }
 
 /// Panics at its first row.

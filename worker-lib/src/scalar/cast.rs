@@ -143,11 +143,25 @@ pub fn cast_unit(ticks: i64, from: TimeUnit, to: TimeUnit, errors: &Errors) -> i
     })
 }
 
-/// The day that holds the instant.
+/// The day that holds the instant; null beyond the range of dates.
+#[inline]
+pub fn try_cast_date(ticks: i64, unit: TimeUnit) -> Option<i32> {
+    i32::try_from(ticks.div_euclid(86_400_000_000_000 / unit.nanos())).ok()
+}
+
+/// The day that holds the instant; an error beyond the range of dates.
+#[inline]
+pub fn cast_date(ticks: i64, unit: TimeUnit, errors: &Errors) -> i32 {
+    try_cast_date(ticks, unit).unwrap_or_else(|| {
+        errors.does_not_fit(&ticks, "DATE");
+        0
+    })
+}
+
+/// The day that holds the instant, in microseconds or finer: no such instant is beyond the range of dates.
 #[inline]
 pub fn timestamp_to_date(ticks: i64, unit: TimeUnit) -> i32 {
-    let days = ticks.div_euclid(86_400_000_000_000 / unit.nanos());
-    days.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+    try_cast_date(ticks, unit).unwrap_or_default()
 }
 
 /// Midnight at the start of the day; null beyond the range of `i64`.
@@ -272,16 +286,24 @@ mod tests {
         assert_eq!(try_cast_unit(i64::MAX, Second, Millisecond), None);
         assert_eq!(try_cast_unit(i64::MAX, Second, Second), Some(i64::MAX));
         assert_eq!(timestamp_to_date(-1, Nanosecond), -1);
-        assert_eq!(timestamp_to_date(86_400, Second), 1);
+        assert_eq!(timestamp_to_date(i64::MIN, Microsecond), -106_751_992);
+        assert_eq!(try_cast_date(86_400, Second), Some(1));
+        assert_eq!(try_cast_date(i64::from(i32::MAX) * 86_400 + 86_399, Second), Some(i32::MAX));
+        assert_eq!(try_cast_date(i64::from(i32::MAX) * 86_400 + 86_400, Second), None);
+        assert_eq!(try_cast_date(i64::MIN, Millisecond), None);
         assert_eq!(try_date_to_timestamp(-1, Second), Some(-86_400));
         assert_eq!(try_date_to_timestamp(i32::MAX, Nanosecond), None);
+        assert_eq!(try_date_to_timestamp(i32::MAX, Microsecond), None);
+        assert!(try_date_to_timestamp(i32::MIN, Millisecond).is_some());
         let errors = Errors::new();
         assert_eq!(date_to_timestamp(i32::MAX, Nanosecond, &errors), 0);
         assert!(errors.check().is_err());
+        assert_eq!(cast_date(i64::MAX, Second, &errors), 0);
+        assert_eq!(errors.check().unwrap_err().message, "value 9223372036854775807 is out of range for type DATE");
         for ticks in [-86_400_001i64, -1, 0, 86_399_999, 86_400_000] {
             let array: ArrayRef = Arc::new(PrimitiveArray::<TimestampMillisecondType>::from_iter_values([ticks]));
             let dates = arrow::compute::cast(&array, &DataType::Date32).unwrap();
-            assert_eq!(dates.as_primitive::<Date32Type>().value(0), timestamp_to_date(ticks, Millisecond));
+            assert_eq!(Some(dates.as_primitive::<Date32Type>().value(0)), try_cast_date(ticks, Millisecond));
         }
     }
 }

@@ -17,7 +17,8 @@ mod text;
 mod time;
 
 pub use cast::{
-    Number, cast, cast_unit, date_to_timestamp, timestamp_to_date, try_cast, try_cast_unit, try_date_to_timestamp,
+    Number, cast, cast_date, cast_unit, date_to_timestamp, timestamp_to_date, try_cast, try_cast_date, try_cast_unit,
+    try_date_to_timestamp,
 };
 pub use decimal::{
     Integer, decimal_add, decimal_cast, decimal_div, decimal_from_f64, decimal_from_int, decimal_mul, decimal_order,

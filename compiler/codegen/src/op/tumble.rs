@@ -251,7 +251,11 @@ fn input(
             quote!(Input::row(&#local))
         }
         None => {
-            let function_name = stage.function_name(wish);
+            // It is called below the variables of the inputs before it.
+            let mut function_name = stage.function_name(wish);
+            while scope.hides(&function_name) {
+                function_name = stage.function_name(wish);
+            }
             let function = column::function(function_name, "", expr, schema, rows);
             let (local, call) = (scope.local(wish), function.call(rows));
             stage.add_function(function.item);

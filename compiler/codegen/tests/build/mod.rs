@@ -167,6 +167,13 @@ impl Build {
         self.plan.push(Node { op: Op::Union, inputs, schema, event_time, mode, note: String::new() })
     }
 
+    pub(crate) fn window_join(&mut self, join: WindowJoin, left: NodeId, right: NodeId, note: &str) -> NodeId {
+        let fields = [left, right].into_iter().flat_map(|input| self.plan.node(input).schema.fields.clone());
+        let schema = join.output_schema(&Schema::new(fields.collect()));
+        let (inputs, mode, note) = (vec![left, right], ChangelogMode::Append, note.into());
+        self.plan.push(Node { op: Op::WindowJoin(join), inputs, schema, event_time: None, mode, note })
+    }
+
     pub(crate) fn sink(&mut self, input: NodeId, table: &str) -> NodeId {
         self.sink_with(input, table, "stdout", Some(1))
     }
@@ -244,6 +251,44 @@ pub(crate) fn sample() -> Plan {
         ("channel", b.col(kept, "channel")),
     ];
     let projected = b.project(kept, columns, "SELECT auction, window.start, count(*), avg(price), max(channel)");
+    b.sink(projected, "out");
+    b.plan
+}
+
+/// A tumble beside itself: what a window of an auction and those with more bids have in common.
+pub(crate) fn joins() -> Plan {
+    let mut b = Build::default();
+    let bids = b.bids();
+    let aggregates = vec![
+        aggregate("bids", AggregateFn::Count, None, ScalarType::Int64),
+        aggregate("total", AggregateFn::Sum, Some(b.col(bids, "price")), ScalarType::Int64),
+    ];
+    let (dt, auction) = (b.col(bids, "dt"), b.col(bids, "auction"));
+    let totals = b.tumble(bids, 10, dt, vec![("auction", auction)], aggregates, "GROUP BY auction, tumble(10s)");
+    let columns = vec![
+        ("rival", b.col(totals, "auction")),
+        ("rival_window", b.col(totals, "window")),
+        ("rival_bids", b.col(totals, "bids")),
+    ];
+    let rivals = b.project(totals, columns, "SELECT auction, window, bids");
+    let more = Expr::column(6, ScalarType::Int64, false);
+    let join = WindowJoin {
+        kind: JoinKind::Left,
+        width: 10_000_000_000,
+        keys: 1,
+        left: 4,
+        condition: Some(binary(BinaryOp::Less, b.col(totals, "bids"), more)),
+        output: vec![0, 1, 3, 6],
+    };
+    let note = "LEFT JOIN rivals ON auction = rival AND window = rival_window AND bids < rival_bids";
+    let joined = b.window_join(join, totals, rivals, note);
+    let columns = vec![
+        ("auction", b.col(joined, "auction")),
+        ("start", member(b.col(joined, "window"), 0)),
+        ("total", b.col(joined, "total")),
+        ("more", b.col(joined, "rival_bids")),
+    ];
+    let projected = b.project(joined, columns, "SELECT auction, window.start, total, rival_bids");
     b.sink(projected, "out");
     b.plan
 }

@@ -3,6 +3,8 @@
 //! An expression is native where the IR's verifier accepts it as native code, and a kernel call otherwise. Here the
 //! kernel calls stand where the query has them, inside expressions; [`super::hoist`] moves them out.
 
+use std::collections::HashSet;
+
 use compiler_ir::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp, verify};
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::expr::{Case, InList, Like, ScalarFunction};
@@ -11,6 +13,7 @@ use schema::{Changelog, Field, ScalarType, Schema};
 
 use super::literal::constant;
 use super::{Result2, cast};
+use crate::check::open_escape;
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::functions::{ROW_TIME, TUMBLE};
 
@@ -225,9 +228,13 @@ impl Scope<'_> {
         let (text, mut pattern) = (self.lower(&like.expr)?, self.lower(&like.pattern)?);
         // The backslash escapes by itself.
         let mut escape = like.escape_char.filter(|escape| *escape != '\\');
-        if let (Some(character), ExprKind::Literal(Literal::Utf8(literal))) = (escape, &mut pattern.kind) {
-            *literal = with_backslashes(literal, character);
-            escape = None;
+        if let ExprKind::Literal(Literal::Utf8(literal)) = &mut pattern.kind {
+            if let Some(fault) = open_escape(literal, like.escape_char, self.span) {
+                return Err(Box::new(fault));
+            }
+            if let Some(character) = escape.take() {
+                *literal = with_backslashes(literal, character);
+            }
         }
         if let (false, ExprKind::Literal(Literal::Utf8(literal)), true) =
             (like.case_insensitive, &pattern.kind, text.ty.is_text())
@@ -293,6 +300,8 @@ impl Scope<'_> {
     fn in_list(&self, list: &InList) -> Result2<Expr> {
         let arg = self.lower(&list.expr)?;
         let mut items = Vec::new();
+        // An item that stands twice would be a pattern that is never reached.
+        let mut known = HashSet::new();
         let mut others = Vec::new();
         let mut unknown = false;
         for item in &list.list {
@@ -300,7 +309,9 @@ impl Scope<'_> {
             match item.kind {
                 ExprKind::Literal(Literal::Null) => unknown = true,
                 ExprKind::Literal(value) if item.ty == arg.ty || (item.ty.is_text() && arg.ty.is_text()) => {
-                    items.push(value);
+                    if known.insert(format!("{value:?}")) {
+                        items.push(value);
+                    }
                 }
                 kind => others.push(Expr { kind, ..item }),
             }

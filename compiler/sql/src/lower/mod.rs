@@ -13,6 +13,7 @@
 //!
 //! Not here: where operators run (placement).
 
+mod call;
 mod expr;
 mod hoist;
 mod literal;
@@ -22,21 +23,24 @@ mod prune;
 use std::collections::BTreeMap;
 
 use compiler_ir::{
-    Aggregate, AggregateFn, ChangelogMode, Column, Expr, ExprKind, Literal, NativeFn, Node, NodeId, Op, Plan, SinkDef,
-    SourceDef, SourceField, Tumble, Updating, verify,
+    Aggregate, AggregateFn, ChangelogMode, Column, Expr, ExprKind, JoinKind, Literal, NativeFn, Node, NodeId, Op, Plan,
+    SinkDef, SourceDef, SourceField, Tumble, Updating, WindowJoin, WindowPart, verify,
 };
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::logical_plan::Aggregate as DfAggregate;
-use datafusion_expr::utils::split_conjunction;
-use datafusion_expr::{Expr as DfExpr, LogicalPlan};
+use datafusion_expr::utils::{conjunction, split_conjunction};
+use datafusion_expr::{Expr as DfExpr, Join, LogicalPlan};
 use schema::{EVENT_TIME, Field, RETRACT, ScalarType, Schema, TimeUnit};
 
 use crate::bind::{Bound, Output, SourceTable};
 use crate::catalog::{Origin, hidden_event_time};
+use crate::check::join_name;
 use crate::diagnostic::{Diagnostic, Span, code};
 use crate::functions::FRESH_PER_CALL;
 use crate::hints;
+use crate::join::Conditions;
 use crate::stack::on_big_stack;
+use crate::translate::place;
 use crate::window::TumbleNode;
 
 use expr::{Scope, column_ref};
@@ -227,7 +231,7 @@ impl Lowerer<'_> {
             LogicalPlan::Distinct(_) => self.unsupported("DISTINCT"),
             LogicalPlan::Sort(_) => self.unsupported("ORDER BY"),
             LogicalPlan::Limit(_) => self.unsupported("LIMIT"),
-            LogicalPlan::Join(_) => self.unsupported("a join"),
+            LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Window(_) => self.unsupported("a window function"),
             LogicalPlan::EmptyRelation(_) => self.unsupported("a query without rows of a table"),
             LogicalPlan::Values(_) => self.unsupported("VALUES"),
@@ -302,7 +306,7 @@ impl Lowerer<'_> {
             self.plan.nodes[input.node.0].event_time = event_time;
             return Ok(Relation { event_time, ..input });
         }
-        let relation = self.computed(input, &mut exprs, "GENERATED ALWAYS AS");
+        let relation = self.computed(input, &mut exprs, "GENERATED ALWAYS AS")?;
         let schema = self.schema(relation.node).clone();
         let (mut stored, mut made) = (relation.columns.iter(), exprs.into_iter());
         let mut columns = Vec::with_capacity(table.columns.len());
@@ -333,15 +337,10 @@ impl Lowerer<'_> {
         let Some(event_time) = input.event_time else { return Ok(input) };
         let mut exprs = vec![match &table.watermark {
             Some(expr) => self.scope(&input, &table.df_schema()).lower(expr)?,
-            None => {
-                let column = column_ref(event_time, self.schema(input.node));
-                let (ty, nullable) = (column.ty.clone(), column.nullable);
-                let function = NativeFn::AddNanos(-TimeUnit::Second.nanos());
-                Expr { kind: ExprKind::Native { function, args: vec![column] }, ty, nullable }
-            }
+            None => shifted(column_ref(event_time, self.schema(input.node)), -TimeUnit::Second.nanos()),
         }];
         let note = note::watermark(table);
-        let relation = self.computed(input, &mut exprs, &note);
+        let relation = self.computed(input, &mut exprs, &note)?;
         let expr = exprs.pop().expect("one watermark");
         let schema = self.schema(relation.node).clone();
         let node = Node {
@@ -368,7 +367,7 @@ impl Lowerer<'_> {
     }
 
     /// Moves the kernel calls of expressions into `Compute` nodes; what is left of them is native.
-    fn computed(&mut self, input: Relation, exprs: &mut [Expr], note: &str) -> Relation {
+    fn computed(&mut self, input: Relation, exprs: &mut [Expr], note: &str) -> Result2<Relation> {
         let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
         for expr in exprs.iter_mut() {
             hoist.expr(expr);
@@ -376,10 +375,19 @@ impl Lowerer<'_> {
         self.compute(input, hoist, exprs.iter_mut().collect(), note)
     }
 
-    fn compute(&mut self, mut relation: Relation, hoist: Hoist, exprs: Vec<&mut Expr>, note: &str) -> Relation {
+    fn compute(
+        &mut self,
+        mut relation: Relation,
+        hoist: Hoist,
+        exprs: Vec<&mut Expr>,
+        note: &str,
+    ) -> Result2<Relation> {
         for (columns, calls) in hoist.finish(exprs) {
             let mut schema = self.schema(relation.node).clone();
             for column in &columns {
+                if let Some(fault) = call::fault(&column.call, self.span) {
+                    return Err(Box::new(fault));
+                }
                 schema.fields.push(Field::new(&column.name, column.call.ty.clone(), column.call.nullable));
             }
             relation.computed.extend(calls);
@@ -392,7 +400,7 @@ impl Lowerer<'_> {
                 note: note.to_owned(),
             });
         }
-        relation
+        Ok(relation)
     }
 
     /// The columns are the query's; those of a changelog come behind what makes it one.
@@ -460,7 +468,7 @@ impl Lowerer<'_> {
             return Ok(Relation { columns, ..input });
         }
         let note = note::select(exprs);
-        let relation = self.computed(input, &mut lowered, &note);
+        let relation = self.computed(input, &mut lowered, &note)?;
         let mut taken = Names::default();
         let mut columns = Vec::with_capacity(lowered.len() + 1);
         for (expr, field) in lowered.into_iter().zip(out.fields()) {
@@ -500,7 +508,7 @@ impl Lowerer<'_> {
             let note = note::filter(group.iter().map(|(_, part)| *part));
             let Some(predicate) = group.into_iter().map(|(expr, _)| expr).reduce(expr::and) else { continue };
             let mut exprs = [predicate];
-            relation = self.computed(relation, &mut exprs, &note);
+            relation = self.computed(relation, &mut exprs, &note)?;
             let [predicate] = exprs;
             let schema = self.schema(relation.node).clone();
             relation.node = self.add(Node {
@@ -560,6 +568,97 @@ impl Lowerer<'_> {
             }
         }
         self.plan.push(Node { op: Op::Union, inputs: nodes, schema, event_time, mode, note: "UNION ALL".to_owned() })
+    }
+
+    /// Each side sends its keys, its window, then its other columns.
+    fn join(&mut self, join: &Join) -> Result2<Relation> {
+        let found = match Conditions::of(join) {
+            Ok(found) => found,
+            Err(refusal) => return Err(Box::new(refusal.diagnostic(join, self.span))),
+        };
+        let sides = [self.plan(&join.left)?, self.plan(&join.right)?];
+        let names: [&DFSchema; 2] = [join.left.schema(), join.right.schema()];
+        let [mut left, mut right] = [Vec::new(), Vec::new()];
+        let mut rest: Vec<DfExpr> = found.rest.iter().map(|part| (*part).clone()).collect();
+        for [of_left, of_right] in &found.keys {
+            let first = self.scope(&sides[0], names[0]).lower(of_left)?;
+            let second = self.scope(&sides[1], names[1]).lower(of_right)?;
+            let same = first.ty == second.ty || (first.ty.is_text() && second.ty.is_text());
+            if same && !verify::holds_map(&first.ty) {
+                left.push((short_name(of_left), first));
+                right.push((short_name(of_right), second));
+            } else {
+                rest.push((*of_left).clone().eq((*of_right).clone()));
+            }
+        }
+        let keys = left.len();
+        for (side, first) in [&mut left, &mut right].into_iter().enumerate() {
+            let window = self.scope(&sides[side], names[side]).lower(found.window[side])?;
+            first.push(match found.part {
+                WindowPart::Whole => (WINDOW.to_owned(), window),
+                WindowPart::Start => ("window_start".to_owned(), window),
+                WindowPart::End => ("window_start".to_owned(), shifted(window, -found.width)),
+            });
+        }
+        let note = note::join(join, found.kind);
+        let mut taken = Names::default();
+        let [of_left, of_right] = sides;
+        let (left, mut columns) = self.joined_side(of_left, left, names[0], &mut taken, &note)?;
+        let width = self.schema(left).len();
+        let (right, others) = self.joined_side(of_right, right, names[1], &mut taken, &note)?;
+        columns.extend(others.into_iter().map(|column| width + column));
+
+        let fields = self.schema(left).fields.iter().chain(&self.schema(right).fields).cloned();
+        let input = Schema::new(fields.collect());
+        // Of an inner join the rest of the condition is a filter over what leaves.
+        let mut condition = None;
+        if found.kind != JoinKind::Inner {
+            let scope =
+                Scope { names: &join.schema, columns: &columns, schema: &input, event_time: None, span: self.span };
+            condition = pair_condition(&scope, &std::mem::take(&mut rest), found.kind)?;
+        }
+        let output = (0..input.len()).collect();
+        let op = WindowJoin { kind: found.kind, width: found.width, keys, left: width, condition, output };
+        let schema = op.output_schema(&input);
+        let (op, mode) = (Op::WindowJoin(op), ChangelogMode::Append);
+        let node = self.add(Node { op, inputs: vec![left, right], schema, event_time: None, mode, note });
+        let relation = Relation { node, columns, event_time: None, computed: vec![] };
+        match conjunction(rest) {
+            Some(rest) => self.filter(relation, &join.schema, &rest),
+            None => Ok(relation),
+        }
+    }
+
+    /// What a side of a join sends, and where its columns are in that. `first`: the columns that stand first, by name.
+    fn joined_side(
+        &mut self,
+        side: Relation,
+        first: Vec<(String, Expr)>,
+        names: &DFSchema,
+        taken: &mut Names,
+        note: &str,
+    ) -> Result2<(NodeId, Vec<usize>)> {
+        let (first_names, mut exprs): (Vec<String>, Vec<Expr>) = first.into_iter().unzip();
+        let relation = self.computed(side, &mut exprs, note)?;
+        let schema = self.schema(relation.node).clone();
+        let mut sent: Vec<Column> = Vec::new();
+        // Columns of the relation that are sent, and where.
+        let mut known: BTreeMap<usize, usize> = BTreeMap::new();
+        for (name, expr) in first_names.iter().zip(exprs) {
+            if let ExprKind::Column(index) = expr.kind {
+                known.entry(index).or_insert(sent.len());
+            }
+            sent.push(Column { name: taken.fresh(name), expr });
+        }
+        let mut columns = Vec::with_capacity(relation.columns.len());
+        for (&index, field) in relation.columns.iter().zip(names.fields().iter()) {
+            let place = *known.entry(index).or_insert(sent.len());
+            if place == sent.len() {
+                sent.push(Column { name: taken.fresh(field.name()), expr: column_ref(index, &schema) });
+            }
+            columns.push(place);
+        }
+        Ok((self.project(relation.node, sent, None, note.to_owned()), columns))
     }
 
     fn tumble(&mut self, input: Relation, node: &TumbleNode) -> Result2<Relation> {
@@ -634,7 +733,7 @@ impl Lowerer<'_> {
                 Part::Aggregate(aggregate) => hoist.aggregate(aggregate.filter.as_mut(), aggregate.arg.as_mut()),
             }
         }
-        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), note);
+        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), note)?;
         let mut taken = Names::default();
         for name in reserved {
             taken.fresh(name);
@@ -644,7 +743,7 @@ impl Lowerer<'_> {
         for (part, expr) in parts.into_iter().zip(keys.iter().chain(aggregates)) {
             let name = taken.fresh(&short_name(expr));
             match part {
-                Part::Key(expr) if holds_map(&expr.ty) => {
+                Part::Key(expr) if verify::holds_map(&expr.ty) => {
                     return self.unsupported(format!("a group key of type {}", expr.ty));
                 }
                 Part::Key(expr) => named_keys.push(Column { name, expr }),
@@ -667,9 +766,8 @@ impl Lowerer<'_> {
         let [argument] = params.args.as_slice() else {
             return self.unsupported(format!("{name} of several arguments"));
         };
-        let counts_rows = name == "count"
-            && !params.distinct
-            && matches!(argument, DfExpr::Literal(value, _) if !matches!(value, ScalarValue::Null) && !value.is_null());
+        let counts_rows =
+            name == "count" && !params.distinct && matches!(argument, DfExpr::Literal(value, _) if !value.is_null());
         let arg = if counts_rows { None } else { Some(scope.lower(argument)?) };
         let ty = scope.type_of(expr)?;
         let arg_ty = arg.as_ref().map(|arg| arg.ty.clone());
@@ -686,7 +784,7 @@ impl Lowerer<'_> {
         };
         let decimal = |ty: &ScalarType| matches!(ty, ScalarType::Decimal { .. });
         let ty = match (function, &arg_ty) {
-            (AggregateFn::Count, Some(ty)) if distinct && holds_map(ty) => return wrong(),
+            (AggregateFn::Count, Some(ty)) if distinct && verify::holds_map(ty) => return wrong(),
             (AggregateFn::Count, _) => ScalarType::Int64,
             (AggregateFn::Sum, Some(arg)) if arg.is_integer() || arg.is_float() || decimal(arg) => ty,
             (AggregateFn::Avg, Some(ScalarType::Float64)) => ty,
@@ -703,6 +801,33 @@ struct Groups {
     relation: Relation,
     keys: Vec<Column>,
     aggregates: Vec<Aggregate>,
+}
+
+/// What must hold of a pair, over the columns of both sides. It is asked while pairs are made, where no kernel runs.
+fn pair_condition(scope: &Scope, parts: &[DfExpr], kind: JoinKind) -> Result2<Option<Expr>> {
+    let mut all = None;
+    for part in parts {
+        let expr = scope.boolean(part)?;
+        let mut kernel = None;
+        expr.walk(&mut |expr| {
+            if let ExprKind::Kernel { name, .. } = &expr.kind {
+                kernel = kernel.or(Some(name));
+            }
+        });
+        if let Some(kernel) = kernel {
+            let columns = part.column_refs().into_iter();
+            let places = columns.filter_map(|column| column.spans().first()).map(place);
+            let span = places.reduce(Span::union).or(scope.span);
+            let what = format!("the condition of a {} that calls a kernel", join_name(kind));
+            let error = Diagnostic::error(code::NO_PLACE, span, format!("{what} is not supported yet"));
+            return Err(Box::new(error.with_detail(format!("\"{kernel}\" is one"))));
+        }
+        all = Some(match all {
+            Some(all) => expr::and(all, expr),
+            None => expr,
+        });
+    }
+    Ok(all)
 }
 
 /// An expression of an aggregate, while its kernel calls are moved out.
@@ -732,6 +857,12 @@ fn project_node(
     Node { op: Op::Project { columns }, inputs: vec![input], schema, event_time, mode, note }
 }
 
+/// A timestamp, so many nanoseconds later.
+fn shifted(time: Expr, nanos: i64) -> Expr {
+    let (ty, nullable) = (time.ty.clone(), time.nullable);
+    Expr { kind: ExprKind::Native { function: NativeFn::AddNanos(nanos), args: vec![time] }, ty, nullable }
+}
+
 fn cast(arg: Expr, ty: ScalarType) -> Expr {
     let nullable = arg.nullable;
     Expr { kind: ExprKind::Cast { arg: Box::new(arg), fallible_as_null: false }, ty, nullable }
@@ -747,15 +878,6 @@ fn is_fresh(op: &Op) -> bool {
 
 fn is_fresh_call(call: &Expr) -> bool {
     matches!(&call.kind, ExprKind::Kernel { name, .. } if FRESH_PER_CALL.contains(&name.as_str()))
-}
-
-fn holds_map(ty: &ScalarType) -> bool {
-    match ty {
-        ScalarType::Map { .. } => true,
-        ScalarType::List(item) => holds_map(item),
-        ScalarType::Struct(fields) => fields.iter().any(|field| holds_map(&field.ty)),
-        _ => false,
-    }
 }
 
 /// A name for the generated code: what is read, or what is called.

@@ -2,12 +2,14 @@
 //!
 //! Made from the bound expressions, so that neither layout nor the spelling of keywords shows in generated code.
 
+use compiler_ir::JoinKind;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DataFusionError};
-use datafusion_expr::Expr;
+use datafusion_expr::{Expr, Join};
 use datafusion_sql::unparser::expr_to_sql;
 
 use crate::catalog::{Origin, Table};
+use crate::check::join_name;
 use crate::window::TumbleNode;
 
 /// Longer notes help nobody.
@@ -34,6 +36,12 @@ pub(super) fn group_by_keys(keys: &[Expr], aggregates: &[Expr]) -> String {
         (keys, []) => clip(format!("GROUP BY {}", list(keys))),
         (keys, aggregates) => clip(format!("SELECT {} GROUP BY {}", list(aggregates), list(keys))),
     }
+}
+
+pub(super) fn join(join: &Join, kind: JoinKind) -> String {
+    let equal = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
+    let conditions = equal.chain(join.filter.clone()).map(|condition| spelled(&condition));
+    clip(format!("{} ON {}", join_name(kind), conditions.collect::<Vec<_>>().join(" AND ")))
 }
 
 pub(super) fn generated(table: &Table) -> String {
@@ -68,10 +76,14 @@ fn sql(expr: &Expr) -> String {
         })
     });
     match bare {
-        Ok(bare) => match expr_to_sql(&bare.data) {
-            Ok(sql) => sql.to_string(),
-            Err(_) => bare.data.to_string(),
-        },
+        Ok(bare) => spelled(&bare.data),
+        Err(_) => expr.to_string(),
+    }
+}
+
+fn spelled(expr: &Expr) -> String {
+    match expr_to_sql(expr) {
+        Ok(sql) => sql.to_string(),
         Err(_) => expr.to_string(),
     }
 }

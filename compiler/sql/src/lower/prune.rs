@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use compiler_ir::{
     Aggregate, ChangelogMode, Column, Expr, ExprKind, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceField,
-    UnaryOp,
+    UnaryOp, WindowJoin,
 };
 use schema::{Field, ScalarType, Schema};
 
@@ -69,7 +69,7 @@ pub(super) fn prune(plan: &Plan) -> Plan {
 fn leads_to_window(plan: &Plan) -> Vec<bool> {
     let mut timed = vec![false; plan.nodes.len()];
     for (index, node) in plan.nodes.iter().enumerate().rev() {
-        let passes = matches!(node.op, Op::Tumble(_)) || timed[index];
+        let passes = matches!(node.op, Op::Tumble(_) | Op::WindowJoin(_)) || timed[index];
         if passes {
             for input in &node.inputs {
                 timed[input.0] = true;
@@ -85,7 +85,7 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
     let mut needs: Vec<Vec<Need>> = plan.nodes.iter().map(|node| vec![Need::Nothing; node.schema.len()]).collect();
     for (index, node) in plan.nodes.iter().enumerate().rev() {
         // One column stays, so that rows do.
-        if matches!(node.op, Op::Project { .. } | Op::Union)
+        if matches!(node.op, Op::Project { .. } | Op::Union | Op::WindowJoin(_))
             && needs[index].iter().all(Need::is_nothing)
             && let Some(first) = needs[index].first_mut()
         {
@@ -95,7 +95,7 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
             *first = Need::Whole;
         }
         let mine = needs[index].clone();
-        for &input in &node.inputs {
+        for (side, &input) in node.inputs.iter().enumerate() {
             let below = &mut needs[input.0];
             match &node.op {
                 Op::Source(_) => {}
@@ -125,6 +125,10 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
                     below.add(if need.is_nothing() { Need::Nothing } else { Need::Whole });
                 }),
                 Op::Sink(_) => below.iter_mut().for_each(|need| *need = Need::Whole),
+                Op::WindowJoin(join) => {
+                    let first = if side == 0 { 0 } else { join.left };
+                    join_needs(join, first, &mine, below);
+                }
             }
         }
     }
@@ -145,6 +149,26 @@ fn group_needs(keys: &[Column], aggregates: &[Aggregate], mine: &[Need], below: 
     let results = mine.iter().skip(keys.len() + 1);
     for (aggregate, _) in aggregates.iter().zip(results).filter(|(_, need)| !need.is_nothing()) {
         aggregate.filter.iter().chain(&aggregate.arg).for_each(|expr| read(expr, below));
+    }
+}
+
+/// Of a side of a join: its keys and its window, what leaves of its other columns, and what the condition reads.
+/// `first`: the number that the join gives to the side's first column.
+fn join_needs(join: &WindowJoin, first: usize, mine: &[Need], below: &mut [Need]) {
+    below[..=join.keys].fill(Need::Whole);
+    for (&column, need) in join.output.iter().zip(mine) {
+        if let Some(below) = column.checked_sub(first).and_then(|column| below.get_mut(column)) {
+            below.add(need.clone());
+        }
+    }
+    if let Some(condition) = &join.condition {
+        let mut columns = Vec::new();
+        condition.collect_columns(&mut columns);
+        let mut both = vec![Need::Nothing; columns.iter().max().map_or(0, |last| last + 1)];
+        read(condition, &mut both);
+        for (below, need) in below.iter_mut().zip(both.into_iter().skip(first)) {
+            below.add(need);
+        }
     }
 }
 
@@ -240,6 +264,7 @@ impl Pruner<'_> {
             (Op::Tumble(_), Some(input)) => self.tumble(old, input, needs),
             (Op::Updating(_), Some(input)) => self.updating(old, input, needs),
             (Op::Union, Some(_)) => self.union(old, needs),
+            (Op::WindowJoin(join), Some(_)) => self.window_join(old, join, needs),
             (Op::Sink(sink), Some((input, _))) => {
                 // Of columns that were there twice, another one may be left.
                 let sink = SinkDef { changelog: self.new.changelog(input), ..sink.clone() };
@@ -339,6 +364,28 @@ impl Pruner<'_> {
             }
         }
         self.push(old, Op::Union, inputs, Schema::new(fields), columns)
+    }
+
+    fn window_join(&mut self, old: &Node, join: &WindowJoin, needs: &[Need]) -> (NodeId, Columns) {
+        let [left, right] = [0, 1].map(|side: usize| self.places[old.inputs[side].0].clone());
+        let schemas = [left.0, right.0].map(|input| &self.new.node(input).schema);
+        let width = schemas[0].len();
+        let input = Schema::new(schemas.iter().flat_map(|schema| schema.fields.clone()).collect());
+        let mut below = left.1;
+        below.extend(right.1.into_iter().map(|(index, (place, shape))| (join.left + index, (width + place, shape))));
+        let condition = join.condition.as_ref().map(|condition| rewrite(condition, &below, &input));
+        let mut columns = Columns::new();
+        let mut output = Vec::new();
+        for (index, (column, _)) in
+            join.output.iter().zip(needs).enumerate().filter(|(_, (_, need))| !need.is_nothing())
+        {
+            let (place, shape) = below[column].clone();
+            columns.insert(index, (output.len(), shape));
+            output.push(place);
+        }
+        let join = WindowJoin { left: width, condition, output, ..join.clone() };
+        let schema = join.output_schema(&input);
+        self.push(old, Op::WindowJoin(join), vec![left.0, right.0], schema, columns)
     }
 }
 

@@ -50,3 +50,16 @@ fn any_escape_character_becomes_a_backslash() {
         assert!(text.contains(expected), "{condition}\n{text}");
     }
 }
+
+#[test]
+fn an_item_of_a_list_stands_once() {
+    for (condition, expected) in [
+        ("price IN (1, 2, 2, 3, 4, 4, 1)", "price IN (1, 2, 3, 4)"),
+        ("price NOT IN (1, 2, 2, 3, 4)", "price NOT IN (1, 2, 3, 4)"),
+        ("abs(price) IN (7, 7)", "abs(price) IN (7)"),
+        ("channel IN ('a', 'b', 'a', 'c', 'd')", "channel IN ('a', 'b', 'c', 'd')"),
+    ] {
+        let text = plan(&format!("SELECT price FROM bids WHERE {condition}"));
+        assert!(text.contains(expected), "{condition}\n{text}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod comparisons;
 mod errors;
+mod guards;
 mod plans;
 mod soup;
 

@@ -1,0 +1,109 @@
+//! Stage 0 of the pipeline, `bids_by_auction`.
+
+use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Total};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Rows;
+use worker_lib::window::{Closed, Input, States, Tumble};
+
+/// Stage 0, fused from:
+/// - `source bids (nexmark)`
+/// - `watermark dt - INTERVAL '5 seconds'`
+/// - `tumble_partial 10s on dt by auction [count(*) AS bids, sum(price) AS total]`
+pub(crate) struct BidsByAuction {
+    tumble: Tumble,
+    states: States<BidsByAuctionState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct BidsByAuctionState {
+    bids: Count,
+    total: Total<i64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(BidsByAuction {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for BidsByAuction {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        watermark(&batch, cx);
+        self.add_rows(&batch, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(open) = self.tumble.next_open() {
+            let batch = self.results(&open);
+            self.states.release(&open);
+            cx.emit(batch);
+        }
+        Ok(())
+    }
+}
+
+impl BidsByAuction {
+    /// `GROUP BY auction, tumble(10s)`
+    fn add_rows(
+        &mut self,
+        batch: &Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(4)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let price = batch.i64(2);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                state.bids.add();
+                state.total.add(price.value(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// Partial states of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window_start());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let values = column::dense(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
+    }
+}
+
+/// `WATERMARK FOR dt AS dt - INTERVAL '5 seconds'`
+fn watermark(batch: &Batch, cx: &mut StageContext) {
+    window::observe(batch.array(4), -5_000_000_000, cx);
+}

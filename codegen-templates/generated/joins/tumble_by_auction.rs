@@ -1,0 +1,143 @@
+//! Stage 1 of the pipeline, `tumble_by_auction`.
+
+use worker_lib::{column, Batch, Stage, StageContext, TaskError};
+use worker_lib::agg::{Count, Sum};
+use worker_lib::column::ScalarType;
+use worker_lib::select::Rows;
+use worker_lib::state::TableRows;
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+
+/// Stage 1, fused from:
+/// - rows of stage 0
+/// - `tumble_final 10s by auction [count AS bids, sum AS total]`
+pub(crate) struct TumbleByAuction {
+    tumble: Tumble,
+    states: States<TumbleByAuctionState>,
+}
+
+/// What is kept for a group.
+#[derive(Clone, Default)]
+struct TumbleByAuctionState {
+    bids: Count,
+    total: Sum<i64>,
+}
+
+/// A task's instance.
+pub(crate) fn new() -> Box<dyn Stage> {
+    Box::new(TumbleByAuction {
+        tumble: Tumble::new(10_000_000_000, &[ScalarType::Int64]),
+        states: States::new(),
+    })
+}
+
+impl Stage for TumbleByAuction {
+    fn on_batch(
+        &mut self,
+        batch: Batch,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.merge_states(&batch, false, cx)
+    }
+
+    fn on_watermark(
+        &mut self,
+        watermark: i64,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        while let Some(closed) = self.tumble.next_closed(watermark) {
+            let batch = self.results(&closed);
+            self.states.release(&closed);
+            self.pass_on(batch, cx)?;
+        }
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut tables = vec![TableRows::default(); 1];
+        for changed in self.tumble.changed() {
+            tables[0].push(self.changed_states(&changed), changed.end);
+        }
+        Ok(tables)
+    }
+
+    fn restore(
+        &mut self,
+        _table: usize,
+        batch: &Batch,
+        watermark: Option<i64>,
+    ) -> Result<(), TaskError> {
+        let mut cx = StageContext::default();
+        self.tumble.begin_restore(watermark);
+        self.merge_states(batch, true, &mut cx)
+    }
+
+    fn restored(&mut self, watermark: i64) {
+        self.tumble.restored(watermark);
+    }
+}
+
+impl TumbleByAuction {
+    /// `GROUP BY auction, tumble(10s)`
+    ///
+    /// Partial states; `replace`: what the groups had before is forgotten.
+    fn merge_states(
+        &mut self,
+        batch: &Batch,
+        replace: bool,
+        cx: &mut StageContext,
+    ) -> Result<(), TaskError> {
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                cx,
+            )?;
+        let bids = batch.i64(2);
+        let total = batch.i64(3);
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                let state = &mut states[group];
+                if replace {
+                    *state = Default::default();
+                }
+                state.bids.merge(bids.value(row));
+                state.total.merge(total.get(row));
+            }
+        }
+        Ok(())
+    }
+
+    /// States of the groups of a window that have changed since the last checkpoint.
+    fn changed_states(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
+    }
+
+    /// Results of closed windows.
+    fn results(&self, closed: &Closed) -> Batch {
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
+    }
+
+    /// Takes results through the rest of the stage.
+    fn pass_on(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        cx.emit(batch);
+        Ok(())
+    }
+}

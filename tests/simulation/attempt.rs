@@ -1,0 +1,355 @@
+//! One attempt at the job: a controller that claims the log and coordinates checkpoints as the job's loop does it, a worker
+//! with its tasks, and the link between them.
+//!
+//! Log, coordinator, collector, tasks and state files are the real ones. The loop around them is written here, because the
+//! real one has a database and a server.
+
+use std::collections::VecDeque;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use artifacts::objects::Objects;
+use controller::checkpoint::{Completed, Coordinator, Effect, Event, Setting};
+use controller::collect::collect;
+use controller::log::{Log, LogError};
+use controller::state::Time;
+use protocol::checkpoint::{Manifest, Reason};
+use protocol::job::JobPlan;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use worker_lib::ErrorClass;
+use worker_lib::runtime::{Barrier, Ending, Job, Keeping, Limits, Report, Stop, TaskFailure};
+
+use crate::link::{Lane, Link, Message, until};
+use crate::pipeline::{JOB, PIPELINE, plan};
+use crate::process::{Process, Remote, Side, Step};
+use crate::world::{Random, World};
+
+const INTERVAL: Duration = Duration::from_millis(15);
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How an attempt has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All input has been processed and published.
+    Finished,
+    /// With a checkpoint, as its user wanted.
+    Stopped,
+    /// It was given up; why.
+    Over(String),
+}
+
+/// From the controller to the worker.
+#[derive(Clone, Debug)]
+enum Order {
+    Checkpoint(Barrier),
+    Publish(u64),
+}
+
+impl Message for Order {
+    fn lane(&self) -> Lane {
+        Lane::Of(0, 0)
+    }
+}
+
+/// From the worker to the controller.
+#[derive(Clone, Debug)]
+enum Word {
+    Report(Report),
+    Ended(Result<Ending, TaskFailure>),
+}
+
+impl Message for Word {
+    fn lane(&self) -> Lane {
+        match self {
+            Word::Report(Report::Snapshot(snapshot)) => Lane::Of(snapshot.stage, snapshot.task),
+            Word::Report(Report::Published { stage, task, .. } | Report::Failed { stage, task, .. }) => {
+                Lane::Of(*stage, *task)
+            }
+            Word::Ended(_) => Lane::Last,
+        }
+    }
+}
+
+pub(crate) struct Attempt {
+    pub(crate) controller: Arc<Process>,
+    pub(crate) worker: Arc<Process>,
+    pub(crate) link: Arc<Link>,
+    /// The user wants it to stop with a checkpoint.
+    pub(crate) stop: Arc<Notify>,
+    pub(crate) ended: JoinHandle<Outcome>,
+}
+
+impl Attempt {
+    /// `keep`: manifests that are retained.
+    pub(crate) fn start(world: &Arc<World>, number: u64, keep: usize) -> Attempt {
+        let process = |role: &str| Arc::new(Process::new(world.clone(), format!("{role} {number}")));
+        let (controller, worker) = (process("controller"), process("worker"));
+        let link = Arc::new(Link::new(world.clone()));
+        let stop = Arc::new(Notify::new());
+        let control = Control {
+            me: controller.clone(),
+            worker: worker.clone(),
+            link: link.clone(),
+            stop: stop.clone(),
+            log: Log::new(Arc::new(Remote(controller.clone())), JOB),
+            number,
+            keep,
+        };
+        Attempt { controller, worker, link, stop, ended: tokio::spawn(control.run()) }
+    }
+}
+
+/// A clock that is fast or slow.
+struct Clock {
+    begun: Instant,
+    per_mille: u32,
+}
+
+impl Clock {
+    fn new(random: &Random) -> Clock {
+        Clock { begun: Instant::now(), per_mille: 500 + random.below(1501) as u32 }
+    }
+
+    fn now(&self) -> Time {
+        Time::after_start(self.begun.elapsed() * self.per_mille / 1000)
+    }
+
+    /// The first instant at which it is not earlier than that by this clock.
+    fn instant(&self, time: Time) -> Instant {
+        let nanos = (time.since(Time::default()).as_nanos() * 1000).div_ceil(u128::from(self.per_mille));
+        self.begun + Duration::from_nanos(nanos as u64)
+    }
+}
+
+/// The loop of a controller.
+struct Control {
+    me: Arc<Process>,
+    worker: Arc<Process>,
+    link: Arc<Link>,
+    stop: Arc<Notify>,
+    log: Log,
+    number: u64,
+    keep: usize,
+}
+
+impl Control {
+    async fn run(self) -> Outcome {
+        let world = self.me.world.clone();
+        let claim = match self.log.claim(self.number, self.me.name.as_str()).await {
+            Ok(claim) => claim,
+            Err(error) => return self.over_log(error),
+        };
+        let generation = claim.generation;
+        let restored = claim.restore.as_ref().map(|manifest| manifest.epoch);
+        self.me.note(format_args!("is generation {generation}, goes on from {restored:?}"));
+        let tasks = [1 + world.random.below(4) as usize, 1 + world.random.below(4) as usize];
+        let plan = plan(self.worker.clone(), tasks);
+        let (orders, ordered) = self.link.channel::<Order>(&self.worker.name);
+        let (words, mut heard) = self.link.channel::<Word>(&self.me.name);
+        let restore = claim.restore.clone();
+        tokio::spawn(work(self.worker.clone(), plan.clone(), generation, restore, ordered, words));
+
+        let clock = Clock::new(&world.random);
+        let setting = Setting {
+            job: JOB.into(),
+            generation,
+            plan,
+            next_epoch: claim.number + 1,
+            restored: claim.restore.clone(),
+            interval: INTERVAL,
+            timeout: TIMEOUT,
+        };
+        let mut coordinator = Coordinator::new(setting, clock.now());
+        let mut writer = Some(self.log.writer(&claim));
+        let (tell, mut appended) = unbounded_channel();
+        let mut events = VecDeque::new();
+        let mut last = None;
+        loop {
+            while let Some(event) = events.pop_front() {
+                for effect in coordinator.step(event, clock.now(), world.wall()) {
+                    match effect {
+                        Effect::Begin { epoch, last } => {
+                            self.order(Step::OrderBarrier, &orders, Order::Checkpoint(Barrier { epoch, last })).await;
+                        }
+                        Effect::Publish { epoch } => {
+                            self.order(Step::OrderPublish, &orders, Order::Publish(epoch)).await;
+                        }
+                        Effect::Write(manifest) => {
+                            let mut writer = writer.take().expect("manifests are written one at a time");
+                            let tell = tell.clone();
+                            tokio::spawn(async move {
+                                let written = writer.append(*manifest).await;
+                                let _ = tell.send((writer, written));
+                            });
+                        }
+                        Effect::Completed(completed) => {
+                            last = Some(completed.reason);
+                            self.completed(&completed, coordinator.newest()).await;
+                        }
+                        Effect::Fail(failure) => return self.over(failure),
+                    }
+                }
+            }
+            let deadline = coordinator.deadline().map(|deadline| clock.instant(deadline));
+            tokio::select! {
+                biased;
+                word = heard.recv() => match word {
+                    Some(Word::Report(Report::Snapshot(snapshot))) => events.push_back(Event::Snapshot(snapshot)),
+                    Some(Word::Report(Report::Published { stage, task, epoch })) => {
+                        events.push_back(Event::Published { place: (stage, task), epoch });
+                    }
+                    Some(Word::Report(Report::Failed { error, .. })) => {
+                        return self.over_worker(generation, error.class, error);
+                    }
+                    Some(Word::Ended(Err(failure))) => {
+                        return self.over_worker(generation, failure.error.class, failure);
+                    }
+                    Some(Word::Ended(Ok(Ending::Finished))) => return match last {
+                        Some(Reason::End) => Outcome::Finished,
+                        Some(Reason::Stop) => Outcome::Stopped,
+                        _ => self.over_worker(generation, ErrorClass::Fatal, "it ends before its last checkpoint"),
+                    },
+                    Some(Word::Ended(Ok(Ending::Stopped))) => return self.over("the worker has stopped"),
+                    None => return self.over("the worker is lost"),
+                },
+                Some((returned, written)) = appended.recv() => {
+                    writer = Some(returned);
+                    match written {
+                        Ok(epoch) => events.push_back(Event::Written { epoch }),
+                        Err(error) => return self.over(error),
+                    }
+                }
+                () = self.stop.notified() => events.push_back(Event::Stop),
+                () = until(deadline) => events.push_back(Event::Tick),
+            }
+            self.me.alive().await;
+        }
+    }
+
+    async fn order(&self, step: Step, orders: &UnboundedSender<Order>, order: Order) {
+        self.me.at(step, Side::Before).await;
+        self.me.note(format_args!("orders {order:?}"));
+        // A link that has broken is found out otherwise.
+        let _ = orders.send(order);
+        self.me.at(step, Side::After).await;
+    }
+
+    /// Gives the checkpoint a name, perhaps, and collects.
+    async fn completed(&self, completed: &Completed, newest: Option<&Manifest>) {
+        let epoch = completed.epoch;
+        self.me.note(format_args!("has completed {epoch}, {:?}", completed.reason));
+        // The next one may be on its way to the log already.
+        if let Some(manifest) = newest.filter(|manifest| manifest.epoch == epoch)
+            && self.me.world.random.one_in(2)
+        {
+            let name = format!("attempt-{}-{epoch}", self.number);
+            let saved = self.log.save(&name, manifest).await.is_ok();
+            // A zombie's newest may be collected by now: it must not say that it has saved it.
+            if saved && self.log.read().await.is_ok_and(|view| view.newest.as_ref() == Some(manifest)) {
+                self.me.world.saved(&self.me.name, format!("savepoints/{name}.json"), manifest.clone());
+            }
+        }
+        if self.me.world.random.one_in(2) {
+            let (me, log, keep, generation) = (self.me.clone(), self.log.clone(), self.keep, completed.generation);
+            tokio::spawn(async move {
+                if let Err(error) = collect(&log, keep, generation).await {
+                    damaged(&me.world, &error);
+                }
+            });
+        }
+    }
+
+    fn over(&self, why: impl Display) -> Outcome {
+        let why = why.to_string();
+        self.me.note(format_args!("is over: {why}"));
+        Outcome::Over(why)
+    }
+
+    fn over_log(&self, error: LogError) -> Outcome {
+        damaged(&self.me.world, &error);
+        self.over(error)
+    }
+
+    fn over_worker(&self, generation: u64, class: ErrorClass, error: impl Display) -> Outcome {
+        if class != ErrorClass::Retryable {
+            self.me.world.fails_for_good(generation, &error);
+        }
+        self.over(error)
+    }
+}
+
+/// A store that fails is the weather; a log that makes no sense is not.
+fn damaged(world: &World, error: &LogError) {
+    if !matches!(error, LogError::Object(_) | LogError::Contended { .. }) {
+        world.log_is_damaged(error);
+    }
+}
+
+/// The life of a worker, from the start of its tasks.
+async fn work(
+    me: Arc<Process>,
+    plan: JobPlan,
+    generation: u64,
+    restore: Option<Manifest>,
+    mut orders: UnboundedReceiver<Order>,
+    words: UnboundedSender<Word>,
+) {
+    me.alive().await;
+    let (reports, mut reported) = unbounded_channel();
+    let objects: Arc<dyn Objects> = Arc::new(Remote(me.clone()));
+    // Most attempts merge state files as often as can be, some not at all.
+    let compact_after = (!generation.is_multiple_of(3)).then_some(2);
+    let restore = restore.map(Arc::new);
+    let keeping = Keeping { objects, job: JOB.into(), generation, reports, restore, compact_after };
+    let limits = Limits { queue_batches: 2, ..Limits::default() };
+    let job = match Job::start(&PIPELINE, &plan, limits, &Handle::current(), Some(keeping)) {
+        Ok(job) => job,
+        Err(failure) => {
+            let _ = words.send(Word::Ended(Err(failure)));
+            return;
+        }
+    };
+    let controls = job.controls();
+    let mut ended = Box::pin(job.wait());
+    loop {
+        me.alive().await;
+        tokio::select! {
+            biased;
+            ended = &mut ended => {
+                while let Ok(report) = reported.try_recv() {
+                    say(&me, &words, report).await;
+                }
+                me.at(Step::End, Side::Before).await;
+                let _ = words.send(Word::Ended(ended));
+                me.at(Step::End, Side::After).await;
+                return;
+            }
+            Some(report) = reported.recv() => say(&me, &words, report).await,
+            order = orders.recv() => match order {
+                Some(Order::Checkpoint(barrier)) => controls.checkpoint(barrier),
+                Some(Order::Publish(epoch)) => controls.publish(epoch),
+                None => {
+                    me.note("has lost its controller");
+                    controls.stop(Stop::Immediate);
+                    let _ = ended.await;
+                    return;
+                }
+            },
+        }
+    }
+}
+
+async fn say(me: &Process, words: &UnboundedSender<Word>, report: Report) {
+    let step = match &report {
+        Report::Published { .. } => Step::ReportPublished,
+        Report::Snapshot(_) | Report::Failed { .. } => Step::ReportSnapshot,
+    };
+    me.at(step, Side::Before).await;
+    let _ = words.send(Word::Report(report));
+    me.at(step, Side::After).await;
+}

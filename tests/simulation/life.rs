@@ -1,0 +1,178 @@
+//! The life of a job: attempt after attempt, until one comes to the end.
+//!
+//! ```text
+//!   attempt 1:  claim ─ worker ─ checkpoints ... ✗ killed, cut off, stopped, or left alone as a zombie
+//!   attempt 2:        claim ─ restore ─ worker ─ checkpoints ...
+//!   ...                                                          then calm: an attempt to which nothing happens
+//! ```
+//!
+//! Attempts overlap: one that is believed dead goes on for as long as it can, with its controller, while others have begun.
+//!
+//! A life has a thread and a runtime of its own, whose clock moves when nothing can happen at present. So all that is
+//! random is the seed, and a seed is lived through in the same way each time.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::mutant::{self, Mutant};
+use tokio::runtime::Builder;
+use tokio::task::JoinError;
+use tokio::time::{sleep, timeout};
+
+use crate::attempt::{Attempt, Outcome};
+use crate::oracle::{Oracle, Violation};
+use crate::pipeline::forget_workers;
+use crate::process::{Doom, Fate, Side, Step, moments};
+use crate::world::{Random, World};
+
+/// Most attempts to which something happens, one less.
+const TROUBLES: u64 = 7;
+/// Then so many: zombies may claim the log from each other.
+const CALM_ATTEMPTS: u64 = 20;
+/// The time of an attempt to which nothing happens.
+const CALM: Duration = Duration::from_secs(120);
+/// The time of zombies when the job is over.
+const AFTERWARDS: Duration = Duration::from_secs(30);
+
+pub(crate) struct Life {
+    pub(crate) result: Result<(), Violation>,
+    /// All that has happened.
+    pub(crate) trace: Vec<String>,
+    /// The moments at which something has happened to a process.
+    pub(crate) met: BTreeSet<(Step, Side)>,
+}
+
+/// Lives through a seed, with a mutant if there is one.
+pub(crate) fn live(seed: u64, mutant: Option<Mutant>) -> Life {
+    mutant::during(mutant, || {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let life = runtime.block_on(async {
+            let world = Arc::new(World::new(seed));
+            tokio::select! {
+                biased;
+                () = world.violated() => {}
+                () = attempts(&world) => {}
+            }
+            Life { result: world.violation().map_or(Ok(()), Err), trace: world.take_trace(), met: world.take_met() }
+        });
+        drop(runtime);
+        forget_workers();
+        life
+    })
+}
+
+async fn attempts(world: &Arc<World>) {
+    let troubles = world.random.below(TROUBLES);
+    let keep = 1 + world.random.below(3) as usize;
+    for number in 1.. {
+        if number > troubles + CALM_ATTEMPTS {
+            world.violate(Violation::new(Oracle::Progress, "no end is in sight"));
+            return;
+        }
+        let mut attempt = Attempt::start(world, number, keep);
+        let outcome = if number <= troubles {
+            Trouble::any(&world.random).befalls(world, &mut attempt).await
+        } else {
+            world.calm();
+            timeout(CALM, &mut attempt.ended).await.ok().and_then(|ended| outcome(world, ended))
+        };
+        world.note("life", format_args!("attempt {number}: {outcome:?}"));
+        // One that is over may be started again, and has nothing to say.
+        if number > troubles && outcome == Some(Outcome::Finished) {
+            break;
+        }
+        world.random.pause(50).await;
+    }
+    sleep(AFTERWARDS).await;
+    world.check_end();
+}
+
+/// How an attempt has ended; `None`: in a panic.
+fn outcome(world: &World, ended: Result<Outcome, JoinError>) -> Option<Outcome> {
+    ended.map_err(|error| world.violate(Violation::new(Oracle::Progress, error))).ok()
+}
+
+/// What happens to an attempt.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    /// At a step.
+    Doom(Doom),
+    /// At some time.
+    ControllerDies,
+    WorkerDies,
+    BothDie,
+    LinkBreaks,
+    LinkStalls,
+    /// Nothing, but it is believed dead.
+    Slander,
+    /// It is stopped with a checkpoint.
+    Stop,
+}
+
+impl Trouble {
+    fn any(random: &Random) -> Trouble {
+        match random.below(20) {
+            0 => Trouble::ControllerDies,
+            1 => Trouble::WorkerDies,
+            2 => Trouble::BothDie,
+            3 => Trouble::LinkBreaks,
+            4 => Trouble::LinkStalls,
+            5 => Trouble::Slander,
+            6..10 => Trouble::Stop,
+            _ => {
+                let (step, side) = random.pick(&moments().collect::<Vec<_>>());
+                let turn = 1 + random.below(step.often());
+                let fate = if random.one_in(2) { Fate::Dies } else { Fate::StandsStill(random.millis(3_000)) };
+                Trouble::Doom(Doom { step, side, turn, fate })
+            }
+        }
+    }
+
+    /// Until the attempt has ended (how), or is given up.
+    async fn befalls(self, world: &World, attempt: &mut Attempt) -> Option<Outcome> {
+        world.note("life", format_args!("{self:?}"));
+        let random = &world.random;
+        let Attempt { controller, worker, link, stop, ended } = attempt;
+        let time = match self {
+            Trouble::Doom(doom) => {
+                if doom.step.is_controllers() {
+                    controller.doom(doom)
+                } else {
+                    worker.doom(doom)
+                }
+                random.millis(1_500)
+            }
+            _ => random.millis(600),
+        };
+        tokio::select! {
+            biased;
+            ended = &mut *ended => return outcome(world, ended),
+            () = controller.doomed() => {}
+            () = worker.doomed() => {}
+            () = sleep(time) => {}
+        }
+        match self {
+            Trouble::Doom(_) if random.one_in(3) => link.breaks(),
+            Trouble::Doom(_) | Trouble::Slander => {}
+            Trouble::ControllerDies => controller.meets(Fate::Dies),
+            Trouble::WorkerDies => worker.meets(Fate::Dies),
+            Trouble::BothDie => {
+                controller.meets(Fate::Dies);
+                worker.meets(Fate::Dies);
+            }
+            Trouble::LinkBreaks => link.breaks(),
+            Trouble::LinkStalls => link.stalls(random.millis(3_000)),
+            Trouble::Stop => stop.notify_one(),
+        }
+        // The other end of a dead process finds out, or does not.
+        if matches!(self, Trouble::ControllerDies | Trouble::WorkerDies) && random.one_in(2) {
+            link.breaks();
+        }
+        let patience = match self {
+            Trouble::Stop => Duration::from_secs(20),
+            _ => random.millis(1_000),
+        };
+        timeout(patience, ended).await.ok().and_then(|ended| outcome(world, ended))
+    }
+}

@@ -1,0 +1,19 @@
+CREATE TABLE orders (customer TEXT, amount BIGINT NOT NULL, at TIMESTAMP, WATERMARK FOR at)
+WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+CREATE TABLE clicks (customer TEXT, page TEXT, at TIMESTAMP, WATERMARK FOR at)
+WITH (connector = 'single_file', path = 'clicks.jsonl', format = 'json', type = 'source');
+
+CREATE VIEW totals AS
+SELECT customer, tumble(INTERVAL '10 seconds') AS window, sum(amount) AS total, count(*) AS n
+FROM orders GROUP BY customer, window;
+
+CREATE VIEW visits AS
+SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
+
+SELECT a.customer, a.window.start, a.total, b.clicks, c.everyone
+FROM totals AS a
+LEFT JOIN visits AS b ON a.customer = b.customer AND a.window = b.window
+JOIN (SELECT tumble(INTERVAL '10 seconds') AS window, count(*) AS everyone FROM clicks GROUP BY window) AS c
+ON a.window = c.window
+WHERE c.everyone > 1 OR b.clicks = 1;

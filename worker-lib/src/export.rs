@@ -1,0 +1,293 @@
+//! The live rows of a table at a checkpoint, for people and for other programs.
+//!
+//! They are what a restart would have in memory. Files are read as a restart with one task reads them
+//! ([`crate::runtime`]); then, by kind of table, what stages do with the rows:
+//!
+//! | kind | live are |
+//! |---|---|
+//! | time-keyed | of each key and time the last row, unless the watermark has removed it |
+//! | keyed | of each key the last row, unless it says that the key is deleted |
+//! | list | the rows that the watermark has not removed |
+//! | global | of each key the last row |
+//!
+//! Not here: which checkpoints there are, and what they are made of (the controller's).
+//!
+//! Cost: the table is in memory, twice while it is encoded.
+
+use std::sync::Arc;
+
+use artifacts::objects::Objects;
+use formats::{Encoder, Format, JsonOptions};
+use protocol::checkpoint::{Manifest, StageState, TableKind, TableSpec, TableState};
+use schema::Schema;
+
+use crate::batch::Batch;
+use crate::error::TaskError;
+use crate::keys::{Key, KeyTable};
+use crate::runtime::files::{Owner, Share, StateFiles, encode, lasting};
+use crate::select::Selection;
+
+/// Rows of a table.
+#[derive(Clone, Debug)]
+pub struct LiveRows {
+    pub columns: Schema,
+    batches: Vec<Batch>,
+}
+
+/// Reads a table of a stage of a manifest.
+///
+/// # Errors
+/// When a file is missing or damaged, or is not what the manifest says.
+pub async fn live_rows(
+    objects: Arc<dyn Objects>,
+    manifest: &Manifest,
+    stage: &StageState,
+    table: &TableState,
+) -> Result<LiveRows, TaskError> {
+    let spec = &table.spec;
+    check(spec)?;
+    let files = StateFiles { objects, job: manifest.job.clone(), generation: manifest.generation };
+    let share = Share { stage: stage.stage, task: 0, parallelism: 1 };
+    let owners = Owner::all(stage);
+    let mut batches = Vec::new();
+    for file in &table.files {
+        for (batch, watermark) in files.read(spec, file, share, &owners).await? {
+            batches.push(lasting(spec, batch, watermark));
+        }
+    }
+    if spec.kind != TableKind::List {
+        batches = last_of_each_key(spec, &batches);
+    }
+    let mut columns = spec.columns.clone();
+    if spec.kind == TableKind::Keyed {
+        columns.fields.pop();
+        batches = batches.into_iter().map(not_deleted).collect();
+    }
+    batches.retain(|batch| batch.rows > 0);
+    Ok(LiveRows { columns, batches })
+}
+
+/// Whether columns that are counted on are there.
+fn check(spec: &TableSpec) -> Result<(), TaskError> {
+    let columns = spec.columns.len();
+    let time = spec.lifetime.is_none_or(|lifetime| lifetime.column < columns);
+    let deleted = spec.kind != TableKind::Keyed || spec.columns.index_of("_deleted") == columns.checked_sub(1);
+    match spec.keys <= columns && time && deleted {
+        true => Ok(()),
+        false => Err(TaskError::fatal(format!("the manifest contradicts itself about table \"{}\"", spec.name))),
+    }
+}
+
+/// Of the rows with equal keys the last one. Of a table that the watermark empties the time belongs to the key.
+fn last_of_each_key(spec: &TableSpec, batches: &[Batch]) -> Vec<Batch> {
+    let mut keys: Vec<usize> = (0..spec.keys).collect();
+    keys.extend(spec.lifetime.map(|lifetime| lifetime.column));
+    let types: Vec<_> = keys.iter().map(|key| spec.columns.fields[*key].ty.clone()).collect();
+    let mut table = KeyTable::new(&types);
+    // Batch and row of each key, by its number.
+    let mut last: Vec<(usize, usize)> = Vec::new();
+    let mut numbers = Vec::new();
+    for (at, batch) in batches.iter().enumerate() {
+        let columns: Vec<Key<'_>> = keys.iter().map(|key| Key::all(batch.array(*key))).collect();
+        numbers.clear();
+        table.assign(&columns, batch.rows, &mut numbers);
+        last.resize(table.len(), (0, 0));
+        for (row, number) in numbers.iter().enumerate() {
+            last[*number as usize] = (at, row);
+        }
+    }
+    let mut kept: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.rows]).collect();
+    for (at, row) in last {
+        kept[at][row] = true;
+    }
+    let rows = batches.iter().zip(kept);
+    rows.map(|(batch, kept)| Selection::of_flags(&kept, None).take_batch(batch)).collect()
+}
+
+/// The rows that do not say that their key is deleted, without the column that says it.
+fn not_deleted(batch: Batch) -> Batch {
+    let deleted = batch.bool(batch.columns.len() - 1);
+    let kept = Selection::filter(batch.rows, None, |row| deleted.get(row) != Some(true));
+    let mut live = kept.take_batch(&batch);
+    live.columns.pop();
+    live
+}
+
+impl LiveRows {
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(|batch| batch.rows).sum()
+    }
+
+    /// As a Parquet file.
+    ///
+    /// # Errors
+    /// When the columns do not fit the schema, which is a bug.
+    pub fn parquet(&self) -> Result<Vec<u8>, TaskError> {
+        encode(&self.columns, &self.batches).map(Vec::from)
+    }
+
+    /// As a JSON document a line, as sinks of files write them.
+    ///
+    /// # Errors
+    /// When JSON cannot hold the type of a column.
+    pub fn json_lines(&self) -> Result<Vec<u8>, TaskError> {
+        let encoder = Encoder::new(&Format::Json(JsonOptions::default()), &self.columns).map_err(TaskError::user)?;
+        let mut lines = Vec::new();
+        for batch in &self.batches {
+            encoder.encode(&batch.columns, batch.rows, &mut lines).map_err(TaskError::fatal)?;
+        }
+        Ok(lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::ArrayRef;
+    use artifacts::objects::MemoryObjects;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use protocol::checkpoint::{FORMAT, Lifetime, Operator, Reason, TaskState};
+    use schema::{Field, ScalarType, TimeUnit};
+
+    use super::*;
+    use crate::column::{self, from_bool, from_i64, from_text, from_timestamp, pack};
+    use crate::exchange::destination;
+    use crate::keys::hash_columns;
+    use crate::state::TableRows;
+
+    const WIDTH: i64 = 10;
+
+    fn spec(kind: TableKind) -> TableSpec {
+        let timed = matches!(kind, TableKind::TimeKeyed | TableKind::List);
+        let mut fields = vec![Field::new("key", ScalarType::Utf8, true)];
+        fields.extend(timed.then(|| Field::new("window_start", ScalarType::TIMESTAMP_NS, false)));
+        fields.push(Field::new("sum(n)", ScalarType::Int64, true));
+        fields.extend((kind == TableKind::Keyed).then(|| Field::new("_deleted", ScalarType::Bool, false)));
+        let lifetime = timed.then_some(Lifetime { column: 1, nanos: WIDTH });
+        let (columns, operator) = (Schema::new(fields), Operator::default());
+        TableSpec { name: "groups".into(), kind, version: 1, keys: 1, columns, lifetime, operator }
+    }
+
+    /// Key, window start, value.
+    type Row = (Option<&'static str>, i64, Option<i64>);
+
+    fn timed(rows: &[Row]) -> Batch {
+        let keys: Vec<_> = rows.iter().map(|row| row.0).collect();
+        let starts = from_timestamp(rows.iter().map(|row| row.1).collect(), None, TimeUnit::Nanosecond, None);
+        Batch::new(vec![from_text(&keys), starts, values(rows.iter().map(|row| row.2))], rows.len())
+    }
+
+    fn values(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+        let values: Vec<_> = values.collect();
+        let valid: Vec<_> = values.iter().map(Option::is_some).collect();
+        from_i64(values.iter().map(|value| value.unwrap_or(0)).collect(), column::validity(&valid))
+    }
+
+    /// A table of two tasks with these watermarks, each batch a file of its own task.
+    async fn table(spec: TableSpec, watermarks: [Option<i64>; 2], files: Vec<(usize, Batch)>) -> LiveRows {
+        let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
+        let state = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
+        let mut written = Vec::new();
+        for (epoch, (task, batch)) in (1..).zip(files) {
+            let share = Share { stage: 1, task, parallelism: 2 };
+            let rows = TableRows { batches: vec![batch], expires: None };
+            written.extend(state.write(&spec, rows, share, epoch).await.unwrap());
+        }
+        let task = |watermark| TaskState { watermark, ..TaskState::default() };
+        let table = TableState { spec, files: written };
+        let stage = StageState {
+            stage: 1,
+            name: "tumble".into(),
+            operators: vec![],
+            source: None,
+            sink: None,
+            tables: vec![table.clone()],
+            tasks: watermarks.map(task).to_vec(),
+        };
+        let manifest = Manifest {
+            format: FORMAT,
+            job: "job".into(),
+            epoch: 9,
+            generation: 1,
+            code: String::new(),
+            reason: Reason::Interval,
+            begun_micros: 0,
+            complete_micros: 0,
+            stages: vec![stage.clone()],
+        };
+        live_rows(objects, &manifest, &stage, &table).await.unwrap()
+    }
+
+    fn lines(rows: &LiveRows) -> Vec<String> {
+        let lines = String::from_utf8(rows.json_lines().unwrap()).unwrap();
+        let mut lines: Vec<String> = lines.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    /// The task of two that has a key.
+    fn task_of(key: &str) -> usize {
+        let mut hashes = Vec::new();
+        hash_columns(&[from_text(&[Some(key)])], 1, &mut hashes);
+        destination(hashes[0], 2) as usize
+    }
+
+    /// Two keys of different tasks, by task.
+    fn keys() -> [&'static str; 2] {
+        let of = |task| ["a", "b", "c", "d", "e", "f", "g", "h"].into_iter().find(|key| task_of(key) == task).unwrap();
+        [of(0), of(1)]
+    }
+
+    #[tokio::test]
+    async fn of_a_window_the_last_row_of_each_key_until_its_task_has_closed_it() {
+        let [first, second] = keys();
+        let files = vec![
+            (0, timed(&[(Some(first), 0, Some(1)), (Some(first), 10, Some(2))])),
+            (1, timed(&[(Some(second), 0, Some(3)), (Some(second), 10, None)])),
+            (0, timed(&[(Some(first), 10, Some(4))])),
+        ];
+        // The first task has closed the first window, the second none.
+        let rows = table(spec(TableKind::TimeKeyed), [Some(10), Some(9)], files).await;
+        let line =
+            |key, time, sum| format!(r#"{{"key":"{key}","window_start":"1970-01-01T00:00:00{time}","sum(n)":{sum}}}"#);
+        let (zero, ten) = ("", ".000000010");
+        let mut expected = [line(first, ten, "4"), line(second, zero, "3"), line(second, ten, "null")];
+        expected.sort();
+        assert_eq!(lines(&rows), expected);
+        assert_eq!(rows.rows(), 3);
+
+        let bytes = bytes::Bytes::from(rows.parquet().unwrap());
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        assert_eq!(reader.schema().fields(), rows.columns.to_arrow().fields());
+        assert_eq!(reader.metadata().file_metadata().num_rows(), 3);
+    }
+
+    #[tokio::test]
+    async fn of_keys_those_that_were_not_deleted() {
+        let batch = |keys: &[Option<&'static str>], sums: &[i64], deleted: &[bool]| {
+            let sums = from_i64(sums.to_vec(), None);
+            Batch::new(vec![from_text(keys), sums, from_bool(pack(deleted), None)], keys.len())
+        };
+        let files = vec![
+            (0, batch(&[Some("a"), Some("b"), None], &[1, 2, 3], &[false; 3])),
+            (0, batch(&[Some("a"), Some("c"), None], &[4, 5, 6], &[true, false, false])),
+            (0, batch(&[Some("c")], &[7], &[true])),
+            (0, batch(&[Some("a")], &[8], &[false])),
+        ];
+        let rows = table(spec(TableKind::Keyed), [None, None], files).await;
+        let expected = [r#"{"key":"a","sum(n)":8}"#, r#"{"key":"b","sum(n)":2}"#, r#"{"key":null,"sum(n)":6}"#];
+        assert_eq!(lines(&rows), expected);
+    }
+
+    #[tokio::test]
+    async fn of_a_list_all_rows_until_they_expire() {
+        let row = (Some("a"), 0, Some(1));
+        let files = vec![(0, timed(&[row, row])), (0, timed(&[row, (Some("a"), 20, Some(2))]))];
+        let rows = table(spec(TableKind::List), [None, None], files.clone()).await;
+        assert_eq!(rows.rows(), 4);
+        let rows = table(spec(TableKind::List), [Some(15), Some(15)], files).await;
+        assert_eq!(rows.rows(), 1);
+        let empty = table(spec(TableKind::List), [None, None], vec![]).await;
+        assert_eq!((empty.rows(), empty.json_lines().unwrap().len()), (0, 0));
+        assert!(!empty.parquet().unwrap().is_empty(), "a file with a schema and no rows");
+    }
+}
