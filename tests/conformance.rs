@@ -59,6 +59,22 @@ mod expressions_filter_to_some;
 mod expressions_project;
 #[rustfmt::skip]
 #[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/bids_by_auction.rs"]
+mod joins_bids_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/join_by_auction.rs"]
+mod joins_join_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/project.rs"]
+mod joins_project;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/joins/tumble_by_auction.rs"]
+mod joins_tumble_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
 #[path = "../codegen-templates/generated/kernels/bids.rs"]
 mod kernels_bids;
 #[rustfmt::skip]
@@ -176,6 +192,25 @@ fn lines() -> Vec<Line> {
             ],
             bids(),
         ),
+        (
+            vec![
+                joins_bids_by_auction_link(),
+                joins_tumble_by_auction_link(),
+                Link::new("joins/project", joins_project::new, Forward),
+            ],
+            bids(),
+        ),
+        // Closed windows alone, of which some wait for others: a tumble before it would close both at once.
+        (
+            vec![
+                Link::new("joins/join_by_auction", joins_join_by_auction::new, Hash(vec![0]))
+                    .port(&[0, 1, 2, 3])
+                    .port(&[0, 1, 3])
+                    .table(side("left", &["bids", "total"]))
+                    .table(side("right", &["rival_bids"])),
+            ],
+            windows(),
+        ),
         (vec![Link::new("expressions/project", expressions_project::new, Forward)], things()),
         (vec![Link::new("expressions/filter_to_some", expressions_filter_to_some::new, Forward)], things()),
         (vec![Link::new("kernels/bids", kernels_bids::new, Forward)], bids()),
@@ -226,6 +261,35 @@ fn lines() -> Vec<Line> {
             bids(),
         ),
     ]
+}
+
+fn joins_bids_by_auction_link() -> Link {
+    Link::new("joins/bids_by_auction", joins_bids_by_auction::new, Forward)
+}
+
+fn joins_tumble_by_auction_link() -> Link {
+    let columns = vec![
+        field("auction", ScalarType::Int64, false),
+        window_start(),
+        field("bids", ScalarType::Int64, false),
+        field("total", ScalarType::Int64, true),
+    ];
+    Link::new("joins/tumble_by_auction", joins_tumble_by_auction::new, Hash(vec![0])).table(groups(1, columns))
+}
+
+/// The table of a join's side: the key, the window, and other columns.
+fn side(name: &str, others: &[&str]) -> TableSpec {
+    let key_and_window = [field("auction", ScalarType::Int64, true), field("window", ScalarType::window(), false)];
+    let others = others.iter().map(|name| field(name, ScalarType::Int64, true));
+    TableSpec {
+        name: name.into(),
+        kind: TableKind::List,
+        version: 1,
+        keys: 1,
+        columns: Schema::new(key_and_window.into_iter().chain(others).collect()),
+        lifetime: None,
+        operator: Operator::default(),
+    }
 }
 
 fn bids_of_updating() -> Link {
@@ -360,6 +424,38 @@ watermark 2024-03-01T00:00:04
 }
 
 /// The steps of a script. Paragraphs are batches, a row as JSON in each line, or `watermark TIME`.
+/// Rows in windows of ten seconds; the third column is more than the fourth in some, so they have partners.
+fn windows() -> Vec<Step> {
+    let fields = vec![
+        field("auction", ScalarType::Int64, true),
+        field("window", ScalarType::window(), false),
+        field("bids", ScalarType::Int64, false),
+        field("total", ScalarType::Int64, true),
+    ];
+    steps(
+        fields,
+        r#"
+{"auction": 1, "window": {"start": "2024-03-01T00:00:00", "end": "2024-03-01T00:00:10"}, "bids": 3, "total": 5}
+{"auction": 2, "window": {"start": "2024-03-01T00:00:10", "end": "2024-03-01T00:00:20"}, "bids": 7, "total": 2}
+{"auction": 1, "window": {"start": "2024-03-01T00:00:10", "end": "2024-03-01T00:00:20"}, "bids": 1, "total": null}
+
+{"auction": 1, "window": {"start": "2024-03-01T00:00:00", "end": "2024-03-01T00:00:10"}, "bids": 4, "total": 4}
+{"auction": null, "window": {"start": "2024-03-01T00:00:00", "end": "2024-03-01T00:00:10"}, "bids": 1, "total": 9}
+
+watermark 2024-03-01T00:00:10
+
+{"auction": 2, "window": {"start": "2024-03-01T00:00:10", "end": "2024-03-01T00:00:20"}, "bids": 1, "total": 8}
+{"auction": 5, "window": {"start": "2024-03-01T00:00:20", "end": "2024-03-01T00:00:30"}, "bids": 2, "total": 3}
+{"auction": 3, "window": {"start": "2024-03-01T00:00:00", "end": "2024-03-01T00:00:10"}, "bids": 1, "total": 2}
+
+watermark 2024-03-01T00:00:20
+
+{"auction": 5, "window": {"start": "2024-03-01T00:00:20", "end": "2024-03-01T00:00:30"}, "bids": 0, "total": 1}
+{"auction": 4, "window": {"start": "2024-03-01T00:00:40", "end": "2024-03-01T00:00:50"}, "bids": 6, "total": 7}
+"#,
+    )
+}
+
 fn steps(fields: Vec<Field>, script: &str) -> Vec<Step> {
     let schema = Schema::new(fields).to_arrow();
     let step = |paragraph: &str| match paragraph.trim().strip_prefix("watermark ") {

@@ -129,14 +129,9 @@ fn a_checkpoint_can_be_looked_into() {
         assert!(listed.contains(word), "no {word} in\n{listed}");
     }
     let shown = state(&["show", "savepoint:first"]).with_code(0).stdout;
-    for word in [
-        "reason stop",
-        "source beats (impulse)",
-        "position {",
-        "table \"groups\" (time-keyed): ",
-        "hashes 0000",
-        "token {",
-    ] {
+    for word in
+        ["reason stop", "source beats (impulse)", "position {", "table \"groups\" (time-keyed): ", "hashes 0000"]
+    {
         assert!(shown.contains(word), "no {word} in\n{shown}");
     }
 
@@ -147,7 +142,7 @@ fn a_checkpoint_can_be_looked_into() {
     let exported = state(&["export", "savepoint:first", "groups", "-"]).with_code(0).rows();
     let group = |row: &Value| {
         let start: Seconds = row["window_start"].as_str().unwrap().into();
-        let key = row.as_object().unwrap().iter().find(|(name, _)| name.contains('%')).unwrap().1;
+        let key = row.as_object().unwrap().iter().find(|(name, _)| name.contains("remainder")).unwrap().1;
         (start.0, key.as_u64().unwrap())
     };
     let number = |row: &Value, beginning: &str| column(row, beginning).as_u64().unwrap();

@@ -153,6 +153,8 @@ struct Life<'a> {
     log: Log,
     /// Manifests in the log.
     epochs: u32,
+    /// Bytes that the present worker had printed when its last checkpoint was complete.
+    kept: usize,
     /// Rows that will not be printed again.
     printed: Vec<String>,
     /// What has become of each generation, for messages.
@@ -180,7 +182,7 @@ impl<'a> Life<'a> {
         meeting.workers.add(&job, words);
         let log = Log::new(objects, job.clone());
         let (epochs, printed, history) = (0, vec![], vec![]);
-        Ok(Life { case, meeting, binary, plans, job, directory, attachments, log, epochs, printed, history })
+        Ok(Life { case, meeting, binary, plans, job, directory, attachments, log, epochs, kept: 0, printed, history })
     }
 
     async fn live(&mut self) -> Result<Outputs, String> {
@@ -222,8 +224,12 @@ impl<'a> Life<'a> {
             fate => fate,
         };
         let fate = fate.map_err(|error| format!("{error}\n{}", read(&stderr).unwrap_or_default()))?;
-        if fate != Fate::Lost {
-            self.printed.extend(lines(&read(&stdout)?));
+        let printed = read(&stdout)?;
+        match fate {
+            Fate::Lost => {}
+            // What has been printed since belongs to the next epoch, which will be read again.
+            Fate::Committed => self.printed.extend(lines(&printed[..self.kept])),
+            Fate::Finished => self.printed.extend(lines(&printed)),
         }
         self.epochs += u32::from(fate == Fate::Committed);
         Ok(fate)
@@ -289,6 +295,7 @@ impl<'a> Life<'a> {
                         }
                         Effect::Write(_) if crash == Some(Crash::BeforeRecord) => return Ok(Fate::Lost),
                         Effect::Write(manifest) => {
+                            self.kept = bytes_of(&self.directory.path().join("stdout"))?;
                             let epoch = writer.append(*manifest).await.map_err(|error| error.to_string())?;
                             events.push(Event::Written { epoch });
                         }
@@ -358,4 +365,9 @@ fn read(path: &Path) -> Result<String, String> {
 async fn say(worker: &Outbound, order: Order) -> Result<(), String> {
     let message = rpc::ControllerMessage { message: Some(order) };
     worker.send(Ok(message)).await.map_err(|_| "the worker does not listen".to_owned())
+}
+
+fn bytes_of(path: &Path) -> Result<usize, String> {
+    let found = fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    usize::try_from(found.len()).map_err(|error| error.to_string())
 }

@@ -182,13 +182,13 @@ mod tests {
         from_i64(values.iter().map(|value| value.unwrap_or(0)).collect(), column::validity(&valid))
     }
 
-    /// A table of two tasks with these watermarks, each batch a file of its own task.
-    async fn table(spec: TableSpec, watermarks: [Option<i64>; 2], files: Vec<(usize, Batch)>) -> LiveRows {
+    /// A table of two tasks with these watermarks, each batch a file with rows of either.
+    async fn table(spec: TableSpec, watermarks: [Option<i64>; 2], files: Vec<Batch>) -> LiveRows {
         let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
         let state = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
         let mut written = Vec::new();
-        for (epoch, (task, batch)) in (1..).zip(files) {
-            let share = Share { stage: 1, task, parallelism: 2 };
+        for (epoch, batch) in (1..).zip(files) {
+            let share = Share { stage: 1, task: 0, parallelism: 1 };
             let rows = TableRows { batches: vec![batch], expires: None };
             written.extend(state.write(&spec, rows, share, epoch).await.unwrap());
         }
@@ -241,9 +241,9 @@ mod tests {
     async fn of_a_window_the_last_row_of_each_key_until_its_task_has_closed_it() {
         let [first, second] = keys();
         let files = vec![
-            (0, timed(&[(Some(first), 0, Some(1)), (Some(first), 10, Some(2))])),
-            (1, timed(&[(Some(second), 0, Some(3)), (Some(second), 10, None)])),
-            (0, timed(&[(Some(first), 10, Some(4))])),
+            timed(&[(Some(first), 0, Some(1)), (Some(first), 10, Some(2))]),
+            timed(&[(Some(second), 0, Some(3)), (Some(second), 10, None)]),
+            timed(&[(Some(first), 10, Some(4))]),
         ];
         // The first task has closed the first window, the second none.
         let rows = table(spec(TableKind::TimeKeyed), [Some(10), Some(9)], files).await;
@@ -268,10 +268,10 @@ mod tests {
             Batch::new(vec![from_text(keys), sums, from_bool(pack(deleted), None)], keys.len())
         };
         let files = vec![
-            (0, batch(&[Some("a"), Some("b"), None], &[1, 2, 3], &[false; 3])),
-            (0, batch(&[Some("a"), Some("c"), None], &[4, 5, 6], &[true, false, false])),
-            (0, batch(&[Some("c")], &[7], &[true])),
-            (0, batch(&[Some("a")], &[8], &[false])),
+            batch(&[Some("a"), Some("b"), None], &[1, 2, 3], &[false; 3]),
+            batch(&[Some("a"), Some("c"), None], &[4, 5, 6], &[true, false, false]),
+            batch(&[Some("c")], &[7], &[true]),
+            batch(&[Some("a")], &[8], &[false]),
         ];
         let rows = table(spec(TableKind::Keyed), [None, None], files).await;
         let expected = [r#"{"key":"a","sum(n)":8}"#, r#"{"key":"b","sum(n)":2}"#, r#"{"key":null,"sum(n)":6}"#];
@@ -281,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_list_all_rows_until_they_expire() {
         let row = (Some("a"), 0, Some(1));
-        let files = vec![(0, timed(&[row, row])), (0, timed(&[row, (Some("a"), 20, Some(2))]))];
+        let files = vec![timed(&[row, row]), timed(&[row, (Some("a"), 20, Some(2))])];
         let rows = table(spec(TableKind::List), [None, None], files.clone()).await;
         assert_eq!(rows.rows(), 4);
         let rows = table(spec(TableKind::List), [Some(15), Some(15)], files).await;

@@ -48,6 +48,8 @@ pub struct Link {
     name: &'static str,
     new: fn() -> Box<dyn Stage>,
     input: ExchangePlan,
+    /// By port: the columns that it gets. None: there is one port, which gets all.
+    ports: Vec<Vec<usize>>,
     tables: Vec<TableSpec>,
     /// Its rows are a changelog.
     changelog: bool,
@@ -57,7 +59,13 @@ impl Link {
     /// `input` is how rows come to its tasks. Those of the first link come from outside, where `Forward` deals them out in
     /// turn, like partitions of a source.
     pub fn new(name: &'static str, new: fn() -> Box<dyn Stage>, input: ExchangePlan) -> Link {
-        Link { name, new, input, tables: Vec::new(), changelog: false }
+        Link { name, new, input, ports: Vec::new(), tables: Vec::new(), changelog: false }
+    }
+
+    /// The next of its ports, and the columns that it gets of each row: a join's two sides have the same rows here.
+    pub fn port(mut self, columns: &[usize]) -> Link {
+        self.ports.push(columns.to_vec());
+        self
     }
 
     /// The next of its tables, as the plan has them.
@@ -316,25 +324,35 @@ impl<'a> Rehearsal<'a> {
             self.out.push(batch.clone());
             return Ok(());
         };
+        if link.ports.is_empty() {
+            return self.send_to_port(to, 0, from, batch);
+        }
+        link.ports.iter().enumerate().try_for_each(|(port, columns)| {
+            let columns = columns.iter().map(|column| batch.columns[*column].clone()).collect();
+            self.send_to_port(to, port, from, &Batch::new(columns, batch.rows))
+        })
+    }
+
+    fn send_to_port(&mut self, to: usize, port: usize, from: Option<usize>, batch: &Batch) -> Result<(), TaskError> {
         let tasks = self.stages[to].len();
-        let task_of = destinations(link, from, tasks, batch);
+        let task_of = destinations(&self.line[to], from, tasks, batch);
         for task in 0..tasks {
             // Nobody would take a batch without rows if it went by its rows.
             if tasks == 1 || batch.rows == 0 {
-                self.rows(to, task, batch.clone())?;
+                self.rows(to, task, port, batch.clone())?;
                 continue;
             }
             let mine: Vec<bool> = task_of.iter().map(|of| *of == task).collect();
             let mine = Selection::of_flags(&mine, None);
             if !mine.is_empty() {
-                self.rows(to, task, mine.take_batch(batch))?;
+                self.rows(to, task, port, mine.take_batch(batch))?;
             }
         }
         Ok(())
     }
 
-    fn rows(&mut self, link: usize, task: usize, batch: Batch) -> Result<(), TaskError> {
-        let mut cx = context();
+    fn rows(&mut self, link: usize, task: usize, port: usize, batch: Batch) -> Result<(), TaskError> {
+        let mut cx = StageContext { port, ..context() };
         self.stages[link][task].on_batch(batch, &mut cx)?;
         self.observed = self.observed.max(cx.observed_watermark);
         self.pass_on(link, task, cx)

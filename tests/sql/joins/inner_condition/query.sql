@@ -11,6 +11,6 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT a.customer, a.window.start, a.total, b.clicks
+SELECT a.customer, a.window.start AS start, a.total, b.clicks
 FROM totals AS a JOIN visits AS b
 ON a.customer = b.customer AND a.window = b.window AND a.total > 4 * b.clicks - 1 AND upper(a.customer) <> b.customer;

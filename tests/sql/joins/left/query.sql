@@ -11,5 +11,5 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT a.customer, a.window.start, a.total, b.clicks, b.window
+SELECT a.customer, a.window.start AS start, a.total, b.clicks, b.window
 FROM totals AS a LEFT JOIN visits AS b ON a.customer = b.customer AND a.window = b.window;

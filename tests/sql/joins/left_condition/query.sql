@@ -11,7 +11,7 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT a.customer, a.window.start, a.n, b.clicks
+SELECT a.customer, a.window.start AS start, a.n, b.clicks
 FROM totals AS a LEFT JOIN visits AS b
 ON a.customer = b.customer AND a.window = b.window AND a.n = 1 AND b.clicks < 2 AND (a.total > 3 OR b.customer = '')
 WHERE a.total < 15;

@@ -11,7 +11,7 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT e.kind, e.customer, e.window.start, e.x, a.total
+SELECT e.kind, e.customer, e.window.start AS start, e.x, a.total
 FROM (
   SELECT 'order' AS kind, customer, window, total AS x FROM totals
   UNION ALL

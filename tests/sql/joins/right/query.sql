@@ -11,5 +11,5 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT b.customer, b.window.start, a.total, b.clicks
+SELECT b.customer, b.window.start AS start, a.total, b.clicks
 FROM totals AS a RIGHT OUTER JOIN visits AS b ON b.window = a.window AND b.customer = a.customer;

@@ -11,5 +11,5 @@ FROM orders GROUP BY customer, window;
 CREATE VIEW visits AS
 SELECT customer, tumble(INTERVAL '10 seconds') AS window, count(*) AS clicks FROM clicks GROUP BY customer, window;
 
-SELECT a.customer, b.customer AS other, a.window.start, a.total - b.total AS more
+SELECT a.customer, b.customer AS other, a.window.start AS start, a.total - b.total AS more
 FROM totals AS a JOIN totals AS b ON a.window = b.window AND a.total > b.total;

@@ -9,5 +9,5 @@ WITH amounts AS (
 ), pages AS (
   SELECT customer, page, tumble(INTERVAL '10 seconds') AS window, count(*) AS n FROM clicks GROUP BY customer, page, window
 )
-SELECT a.customer, a.amount, b.page, a.window.end
+SELECT a.customer, a.amount, b.page, a.window.end AS "end"
 FROM amounts AS a FULL JOIN pages AS b ON a.customer = b.customer AND a.window = b.window;

@@ -11,7 +11,7 @@ CREATE TABLE v (
   WATERMARK FOR at
 ) WITH (connector = 'single_file', path = 'v.jsonl', format = 'json', type = 'source');
 
-SELECT a.place, a.window.start, a.n, b.last
+SELECT a.place, a.window.start AS start, a.n, b.last
 FROM (SELECT place, tumble(INTERVAL '10 seconds') AS window, count(*) AS n FROM v GROUP BY place, window) AS a
 LEFT JOIN (SELECT place, kind, tumble(INTERVAL '10 seconds') AS window, max(id) AS last FROM v GROUP BY place, kind, window) AS b
 ON a.place = b.place AND a.window = b.window;
