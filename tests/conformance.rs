@@ -85,6 +85,34 @@ mod sample_bids_by_auction;
 #[allow(clippy::all)]
 #[path = "../codegen-templates/generated/sample/tumble_by_auction.rs"]
 mod sample_tumble_by_auction;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/bids.rs"]
+mod updating_bids;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/project.rs"]
+mod updating_project;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/project_2.rs"]
+mod updating_project_2;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/project_3.rs"]
+mod updating_project_3;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/updating_by_auction_length.rs"]
+mod updating_by_auction_length;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/updating_by_channel_to_channels.rs"]
+mod updating_by_channel_to_channels;
+#[rustfmt::skip]
+#[allow(clippy::all)]
+#[path = "../codegen-templates/generated/updating/updating_to_all_bids.rs"]
+mod updating_to_all_bids;
 
 /// A line of stages, and what comes to it.
 type Line = (Vec<Link>, Vec<Step>);
@@ -186,6 +214,52 @@ fn lines() -> Vec<Line> {
         (vec![Link::new("expressions/project", expressions_project::new, Forward)], things()),
         (vec![Link::new("expressions/filter_to_some", expressions_filter_to_some::new, Forward)], things()),
         (vec![Link::new("kernels/bids", kernels_bids::new, Forward)], bids()),
+        (
+            vec![
+                bids_of_updating(),
+                Link::new("updating/project", updating_project::new, Forward),
+                Link::new("updating/updating_by_auction_length", updating_by_auction_length::new, Hash(vec![0, 1]))
+                    .table(updated_groups(
+                        2,
+                        vec![
+                            field("auction", ScalarType::Int64, false),
+                            field("length", ScalarType::Int32, true),
+                            field("n", ScalarType::Int64, false),
+                            field("total", ScalarType::Int64, true),
+                            field("last", ScalarType::Utf8, true),
+                            field("mean_owed_sum", ScalarType::Decimal { precision: 38, scale: 2 }, true),
+                            field("mean_owed_count", ScalarType::Int64, false),
+                            field("web", ScalarType::Int64, false),
+                        ],
+                    ))
+                    .changelog(),
+            ],
+            bids(),
+        ),
+        (
+            vec![
+                bids_of_updating(),
+                Link::new("updating/project_2", updating_project_2::new, Forward),
+                Link::new("updating/updating_to_all_bids", updating_to_all_bids::new, Gather)
+                    .table(updated_groups(0, vec![field("n", ScalarType::Int64, false)]))
+                    .changelog(),
+            ],
+            bids(),
+        ),
+        (
+            vec![
+                bids_of_updating(),
+                Link::new("updating/project_3", updating_project_3::new, Forward),
+                Link::new(
+                    "updating/updating_by_channel_to_channels",
+                    updating_by_channel_to_channels::new,
+                    Hash(vec![0]),
+                )
+                .table(updated_groups(1, vec![field("channel", ScalarType::Utf8, true)]))
+                .changelog(),
+            ],
+            bids(),
+        ),
     ]
 }
 
@@ -218,6 +292,10 @@ fn side(name: &str, others: &[&str]) -> TableSpec {
     }
 }
 
+fn bids_of_updating() -> Link {
+    Link::new("updating/bids", updating_bids::new, Forward)
+}
+
 fn field(name: &str, ty: ScalarType, nullable: bool) -> Field {
     Field::new(name, ty, nullable)
 }
@@ -237,6 +315,13 @@ fn groups(keys: usize, columns: Vec<Field>) -> TableSpec {
         lifetime: None,
         operator: Operator::default(),
     }
+}
+
+/// The table of an updating aggregate's groups: keys and states, when they were updated, whether they are deleted.
+fn updated_groups(keys: usize, mut columns: Vec<Field>) -> TableSpec {
+    columns.push(field("_updated", ScalarType::TIMESTAMP_NS, false));
+    columns.push(field("_deleted", ScalarType::Bool, false));
+    TableSpec { kind: TableKind::Keyed, ..groups(keys, columns) }
 }
 
 /// The values that a distinct aggregate by channel has seen.

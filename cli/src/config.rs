@@ -33,7 +33,8 @@ pub(crate) struct Config {
     pub(crate) rustc: Option<PathBuf>,
     /// `pipeline.default-sink`: the connector that a bare SELECT writes to.
     pub(crate) default_sink: String,
-    /// `pipeline.source-batch-size`, `pipeline.source-batch-linger`, `worker.queue-size`, `pipeline.compaction.*`.
+    /// `pipeline.source-batch-size`, `pipeline.source-batch-linger`, `worker.queue-size`,
+    /// `pipeline.update-aggregate-flush-interval`, `pipeline.compaction.*`.
     pub(crate) tuning: Tuning,
     /// `pipeline.allowed-restarts` and the times of `pipeline.*`.
     pub(crate) policy: Policy,
@@ -53,6 +54,7 @@ pub(crate) struct Config {
 
 const DEFAULT_BATCH_ROWS: u32 = 512;
 const DEFAULT_LINGER: Duration = Duration::from_millis(100);
+const DEFAULT_UPDATE_FLUSH: Duration = Duration::from_secs(1);
 const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_COMPACT_AFTER: u32 = 4;
@@ -130,6 +132,7 @@ impl Config {
                 source_batch_rows: batch_rows,
                 source_linger: values.span("pipeline.source-batch-linger")?.unwrap_or(DEFAULT_LINGER),
                 queue_batches: (queue_rows / batch_rows).max(1),
+                update_flush: values.span("pipeline.update-aggregate-flush-interval")?.unwrap_or(DEFAULT_UPDATE_FLUSH),
                 compact_after: compaction.then(|| compact_after.unwrap_or(DEFAULT_COMPACT_AFTER)),
             },
             policy: Policy {
@@ -360,6 +363,9 @@ mod tests {
                 .unwrap();
         assert_eq!(config.tuning.source_batch_rows, 1024);
         assert_eq!(config.tuning.queue_batches, 8);
+        assert_eq!(config.tuning.update_flush, Duration::from_secs(1));
+        let flush = set(&["pipeline.update-aggregate-flush-interval=250ms"]).unwrap().tuning.update_flush;
+        assert_eq!(flush, Duration::from_millis(250));
         assert_eq!(config.policy.allowed_restarts, None);
         assert_eq!(config.artifact_url, "/tmp/a");
         assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(20));

@@ -277,7 +277,7 @@ mod tests {
             watermark: true,
             idle_micros: None,
         };
-        let sink = SinkPlan { table: "out".into(), connector: "stdout".into(), options: json!({}) };
+        let sink = SinkPlan { table: "out".into(), connector: "stdout".into(), options: json!({}), changelog: None };
         let stage = |id, source, sink| StagePlan {
             id,
             name: String::new(),
@@ -289,6 +289,7 @@ mod tests {
             input_schema: Default::default(),
             output_schema: Default::default(),
             tables: vec![],
+            updating_ttl_micros: None,
         };
         JobPlan {
             code: String::new(),

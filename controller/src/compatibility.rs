@@ -19,7 +19,8 @@
 //!   are others, a source begins anew, or an operator is not there any more.
 //! * *Mixed results*: what is open at the checkpoint has a result of which one part is the old query's. It has, where an
 //!   aggregate is new (it counts from here on) or rows are selected by another condition. There is no right number to be
-//!   had: the rows before the checkpoint are not read again.
+//!   had: the rows before the checkpoint are not read again. So it has where results are taken back when they change, and
+//!   are written in another form than before: what was written stays.
 //!
 //! An operator that holds no rows loses nothing, so anything may have changed.
 //!
@@ -428,6 +429,9 @@ fn changes(new: &Kept, old: &Kept, sources_go_on: bool) -> Vec<Change> {
         add("its rows are read from the beginning".to_owned(), Cost::Lost);
     } else if operator.rows != before.rows {
         add(format!("its rows are \"{}\", and were \"{}\"", operator.rows, before.rows), Cost::Mixed);
+    } else if let Some(result) = operator.results.iter().find(|result| !before.results.contains(result)) {
+        let wrote = before.results.join("\", \"");
+        add(format!("it writes \"{result}\", and wrote \"{wrote}\""), Cost::Mixed);
     }
     for (_, table) in &new.tables {
         match old.tables.iter().find(|(_, old)| old.name == table.name) {

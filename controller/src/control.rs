@@ -216,8 +216,9 @@ impl Controller {
             plan: rpc::Start {
                 plan: spec.plan.clone(),
                 source_batch_rows: spec.tuning.source_batch_rows,
-                source_linger_millis: u32::try_from(spec.tuning.source_linger.as_millis()).unwrap_or(u32::MAX),
+                source_linger_millis: millis(spec.tuning.source_linger),
                 queue_batches: spec.tuning.queue_batches,
+                update_flush_millis: millis(spec.tuning.update_flush).max(1),
                 checkpoint_url: spec.checkpoints.url.clone(),
                 restore: String::new(),
                 compact_after: spec.tuning.compact_after.unwrap_or(0),
@@ -379,6 +380,10 @@ fn status_of(job: &Job) -> JobStatus {
 
 fn wall_micros() -> i64 {
     chrono::Utc::now().timestamp_micros()
+}
+
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// A random number in [0, 1), from the top 53 bits, which is what an `f64` holds.

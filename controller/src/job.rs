@@ -55,6 +55,8 @@ pub struct Tuning {
     pub source_linger: Duration,
     /// Batches in each queue between two tasks.
     pub queue_batches: u32,
+    /// Longest that an operator whose results are updated gathers changes.
+    pub update_flush: Duration,
     /// So many state files of a table and task are merged into one; `None`: they stay as they are.
     pub compact_after: Option<u32>,
 }
@@ -181,6 +183,7 @@ pub(crate) mod tests {
             input_schema: Default::default(),
             output_schema: Default::default(),
             tables: Vec::new(),
+            updating_ttl_micros: None,
         };
         JobPlan { code: "c0de".into(), stages: vec![stage], edges: vec![] }
     }
@@ -197,6 +200,7 @@ pub(crate) mod tests {
                 source_batch_rows: 512,
                 source_linger: Duration::from_millis(100),
                 queue_batches: 16,
+                update_flush: Duration::from_secs(2),
                 compact_after: None,
             },
             checkpoints: Checkpointing {

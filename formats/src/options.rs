@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Format {
     /// One JSON document a line.
     Json(JsonOptions),
+    /// One JSON document for each change of a row: what it was, what it is, and how it has changed. Written only.
+    DebeziumJson(JsonOptions),
     /// Delimited text, one record a line unless a quoted field holds the line's end.
     Csv(CsvOptions),
     /// Apache Parquet files. Only connectors that deal in files have it.
@@ -25,6 +27,7 @@ impl Format {
     pub fn name(&self) -> &'static str {
         match self {
             Format::Json(_) => "json",
+            Format::DebeziumJson(_) => "debezium_json",
             Format::Csv(_) => "csv",
             Format::Parquet(_) => "parquet",
             Format::RawString => "raw_string",
@@ -32,10 +35,15 @@ impl Format {
         }
     }
 
+    /// Whether it can say that a row is taken back.
+    pub fn has_updates(&self) -> bool {
+        matches!(self, Format::DebeziumJson(_))
+    }
+
     /// The extension of a file of this format, without the dot.
     pub fn extension(&self) -> &'static str {
         match self {
-            Format::Json(_) => "json",
+            Format::Json(_) | Format::DebeziumJson(_) => "json",
             Format::Csv(_) => "csv",
             Format::Parquet(_) => "parquet",
             Format::RawString => "txt",
@@ -44,7 +52,7 @@ impl Format {
     }
 }
 
-/// Options of `format = 'json'`.
+/// Options of `format = 'json'` and `format = 'debezium_json'`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct JsonOptions {

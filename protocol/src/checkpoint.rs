@@ -146,6 +146,10 @@ pub struct Operator {
     pub sinks: Vec<String>,
     /// What its rows are: `bids WHERE price > 100 on dt`.
     pub rows: String,
+    /// Of one that takes back what it has written, what is written of its results, for each sink, in order: another query
+    /// could only take back other rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub results: Vec<String>,
 }
 
 /// A row goes when the watermark comes to the value of a column, a `TIMESTAMP`, and so much more.

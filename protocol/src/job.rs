@@ -2,7 +2,7 @@
 //!
 //! What is here never decides what is generated: a new path, topic, parallelism or batch size starts no compiler.
 
-use schema::Schema;
+use schema::{Changelog, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::TableSpec;
@@ -33,6 +33,9 @@ pub struct StagePlan {
     /// What its tasks keep, by number of the table.
     #[serde(default)]
     pub tables: Vec<TableSpec>,
+    /// How long it keeps groups that get no rows, by the worker's clock; `None`: it does not forget any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updating_ttl_micros: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +55,9 @@ pub struct SinkPlan {
     pub table: String,
     pub connector: String,
     pub options: serde_json::Value,
+    /// Set when rows can be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changelog: Option<Changelog>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

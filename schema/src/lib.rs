@@ -19,6 +19,9 @@ pub use arrow::datatypes::TimeUnit as ArrowTimeUnit;
 /// Name of the hidden column that carries a row's event time, in nanoseconds since the Unix epoch.
 pub const EVENT_TIME: &str = "_timestamp";
 
+/// Name of the first column of a changelog ([`Changelog`]), a `BOOLEAN` that is never null.
+pub const RETRACT: &str = "_retract";
+
 /// The type of a column.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -133,6 +136,22 @@ impl Field {
 #[serde(transparent)]
 pub struct Schema {
     pub fields: Vec<Field>,
+}
+
+/// Rows that change what was said before, as a sink has to know them. The first column, [`RETRACT`], is true for a row that
+/// takes back an earlier one with the same values in all other columns, and false for a row that is new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changelog {
+    /// Columns that tell rows apart: a row that is taken back and the new one directly behind it, with the same values in
+    /// these columns, are the old and the new form of one row. `None`: nothing tells which row takes the place of which.
+    pub key: Option<Vec<usize>>,
+}
+
+impl Changelog {
+    /// The first column.
+    pub fn retract_field() -> Field {
+        Field::new(RETRACT, ScalarType::Bool, false)
+    }
 }
 
 impl Schema {

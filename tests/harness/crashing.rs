@@ -16,7 +16,8 @@
 //! rows are four epochs, five hundred are nine.
 //!
 //! Rows that were printed in an epoch that is lost are not counted, as `stdout` promises no more. Whatever else is written is
-//! read from where it lies, hidden files as well: what crashes leave behind must be gone at the end.
+//! read from where it lies, hidden files as well: what crashes leave behind must be gone at the end. Of changes the rows
+//! count that are left of them, over all generations: one that takes back a row takes back what its predecessors wrote.
 //!
 //! Inputs are not cut in parts: a task that reads several files one after the other would find the rows of the second one
 //! late, now that batches are small. A case whose rows come so late within its one file that small batches drop them
@@ -47,6 +48,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::case::Case;
+use super::rows;
 use super::running::{Outputs, Run, STDOUT, collect, lines, same, started, writes_to_stdout};
 use super::world::World;
 
@@ -338,6 +340,10 @@ impl<'a> Life<'a> {
             outputs.insert(STDOUT.to_owned(), self.printed.clone());
         }
         collect(&out(&self.directory), None, &mut outputs)?;
+        for (name, lines) in &mut outputs {
+            // The files of several generations have no order in common.
+            *lines = rows::folded(lines, name == STDOUT).map_err(|error| format!("output {name}: {error}"))?;
+        }
         Ok(outputs)
     }
 }

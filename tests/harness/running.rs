@@ -190,11 +190,17 @@ struct Ended {
 }
 
 impl Ended {
+    /// What was written; of changes, the rows that are left.
     fn outputs(self, what: &str) -> Result<Outputs, String> {
-        match self.success {
-            true => Ok(self.outputs),
-            false => Err(format!("{what}: {}\n{}", self.status, self.stderr)),
+        if !self.success {
+            return Err(format!("{what}: {}\n{}", self.status, self.stderr));
         }
+        let mut outputs = Outputs::new();
+        for (name, lines) in self.outputs {
+            let rows = rows::folded(&lines, true).map_err(|error| format!("{what}, output {name}: {error}"))?;
+            outputs.insert(name, rows);
+        }
+        Ok(outputs)
     }
 
     fn failed_with(&self, expected: &str) -> Result<(), String> {

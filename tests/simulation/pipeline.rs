@@ -316,6 +316,7 @@ pub(crate) fn plan(worker: Arc<Process>, tasks: [usize; 2]) -> JobPlan {
         input_schema: input.clone(),
         output_schema: output.clone(),
         tables: vec![],
+        updating_ttl_micros: None,
     };
     let mut from = stage(0, "numbers", &rows, &rows);
     from.source = Some(SourcePlan {
@@ -327,7 +328,7 @@ pub(crate) fn plan(worker: Arc<Process>, tasks: [usize; 2]) -> JobPlan {
         idle_micros: None,
     });
     let mut to = stage(1, "windows", &rows, &sums);
-    to.sink = Some(SinkPlan { table: "kept".into(), connector: "kept".into(), options });
+    to.sink = Some(SinkPlan { table: "kept".into(), connector: "kept".into(), options, changelog: None });
     to.tables = vec![table];
     let edges = vec![EdgePlan { from: 0, to: 1, port: 0, exchange: ExchangePlan::Hash(vec![0]) }];
     JobPlan { code: CODE.into(), stages: vec![from, to], edges }

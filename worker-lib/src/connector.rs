@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use futures::future::BoxFuture;
-use schema::Schema;
+use schema::{Changelog, Schema};
 
 use crate::batch::Batch;
 use crate::error::TaskError;
@@ -87,6 +87,8 @@ pub struct SinkContext {
     pub table: String,
     pub options: serde_json::Value,
     pub schema: Schema,
+    /// Set when rows can be taken back: which do, the first column of the schema says.
+    pub changelog: Option<Changelog>,
     pub task: usize,
     pub parallelism: usize,
     pub counters: Arc<SinkCounters>,

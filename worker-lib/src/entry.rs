@@ -50,7 +50,8 @@ const SHUTDOWN_MOST: Duration = Duration::from_millis(200);
 
 const USAGE: &str = "\
 usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N] [--epoch-rows N]
-       BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--threads N]
+       BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--flush-millis N]
+                  [--threads N]
        BINARY info
        BINARY --version";
 
@@ -122,6 +123,9 @@ impl Command {
                         batch_rows: arguments.positive("--batch-rows")?.unwrap_or(default.batch_rows),
                         linger: arguments.number("--linger-millis")?.map_or(default.linger, Duration::from_millis),
                         queue_batches: arguments.positive("--queue-batches")?.unwrap_or(default.queue_batches),
+                        flush_interval: arguments
+                            .number("--flush-millis")?
+                            .map_or(default.flush_interval, Duration::from_millis),
                         epoch_rows: None,
                     },
                     threads: arguments.positive("--threads")?,
@@ -328,9 +332,9 @@ mod tests {
             parse("worker --generation 7 --controller=http://127.0.0.1:1 --epoch-rows 9 --job-id j --worker-id w"),
             Ok(Command::Worker { identity, threads: None, epoch_rows: Some(9) })
         );
-        let limits = Limits { batch_rows: 64, ..Limits::default() };
+        let limits = Limits { batch_rows: 64, flush_interval: Duration::from_millis(5), ..Limits::default() };
         assert_eq!(
-            parse("run --report --batch-rows 64 --plan p.json --threads 2"),
+            parse("run --report --batch-rows 64 --plan p.json --flush-millis=5 --threads 2"),
             Ok(Command::Run { plan: "p.json".into(), report: true, limits, threads: Some(2) })
         );
         assert_eq!(parse("--version"), Ok(Command::Version));

@@ -6,8 +6,8 @@
 //!   source ─▶ stage ─▶ exchange ─▶ stage ─▶ sink              ▼ tasks (runtime)
 //! ```
 //!
-//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `window_join`, `state`,
-//! `stage`) is what generated code calls. Everything there is synchronous and, but for one-line inline loops, not
+//! Two halves. The **façade** (`batch`, `select`, `column`, `scalar`, `agg`, `keys`, `window`, `window_join`, `updating`,
+//! `state`, `stage`) is what generated code calls. Everything there is synchronous and, but for one-line inline loops, not
 //! generic: an async or generic function is compiled again in every pipeline that reaches it, and that is the user's
 //! waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
@@ -28,6 +28,7 @@ pub mod scalar;
 pub mod select;
 pub mod stage;
 pub mod state;
+pub mod updating;
 pub mod window;
 pub mod window_join;
 

@@ -309,6 +309,10 @@ async fn start_job(
         // Zero is a linger: rows do not wait.
         linger: Duration::from_millis(u64::from(start.source_linger_millis)),
         queue_batches: or(start.queue_batches, Limits::DEFAULT_QUEUE_BATCHES),
+        flush_interval: match start.update_flush_millis {
+            0 => Limits::DEFAULT_FLUSH_INTERVAL,
+            millis => Duration::from_millis(u64::from(millis)),
+        },
         epoch_rows,
     };
     let mut keeping = None;

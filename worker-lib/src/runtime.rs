@@ -66,7 +66,7 @@ use control::asked;
 pub use control::{Controls, Report, Stop};
 use files::{Owner, Share, StateFiles};
 use migration::Migration;
-use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task};
+use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task, Timing};
 
 /// Longest that a task keeps its thread while others may want it.
 const TURN_MOST: Duration = Duration::from_millis(2);
@@ -83,6 +83,8 @@ pub struct Limits {
     pub linger: Duration,
     /// Most messages in a queue between two tasks.
     pub queue_batches: usize,
+    /// Longest that an operator whose results are updated gathers changes before it emits them.
+    pub flush_interval: Duration,
     /// Rows that a task of a source reads in each epoch, to the end of a batch: it sends no barrier before them, and reads
     /// on when the epoch has been published. So checkpoints cut the same rows, however fast anybody is. `None`: barriers
     /// go when they come.
@@ -95,6 +97,7 @@ impl Limits {
     /// Enough that a receiver that has been waiting for its thread finds a turn's work, little enough that stopping
     /// does not have to drain much.
     pub const DEFAULT_QUEUE_BATCHES: usize = 16;
+    pub const DEFAULT_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 }
 
 impl Default for Limits {
@@ -103,6 +106,7 @@ impl Default for Limits {
             batch_rows: Self::DEFAULT_BATCH_ROWS,
             linger: Self::DEFAULT_LINGER,
             queue_batches: Self::DEFAULT_QUEUE_BATCHES,
+            flush_interval: Self::DEFAULT_FLUSH_INTERVAL,
             epoch_rows: None,
         }
     }
@@ -218,7 +222,11 @@ impl Job {
             let checkpoints = Checkpoints { share, tables: stage.tables.clone(), managed, epoch_rows, compact_after };
             let restored =
                 keeping.as_ref().and_then(|keeping| keeping.stage(stage)).map(|state| take_over(state, share));
-            let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, &job.controls);
+            let timing = Timing {
+                flush_interval: limits.flush_interval,
+                ttl: stage.updating_ttl_micros.map(Duration::from_micros),
+            };
+            let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, timing, &job.controls);
             let running = Metered { task: Box::pin(task.run(feed, restored)), counters: counters.clone() };
             let handle = job.tasks.spawn_on(running, data);
             job.of_id.insert(handle.id(), counters);
@@ -386,6 +394,7 @@ fn make_sink(
         table: sink.table.clone(),
         options: sink.options.clone(),
         schema: stage.output_schema.clone(),
+        changelog: sink.changelog.clone(),
         task,
         parallelism: stage.parallelism,
         counters: counters.clone(),

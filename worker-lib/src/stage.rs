@@ -34,6 +34,12 @@ pub trait Stage: Send {
         Ok(())
     }
 
+    /// The time that it has asked for has come ([`StageContext::wake_at`]), or has been for a while: a stage that is busy is
+    /// called between two batches.
+    fn on_timer(&mut self, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+
     /// A checkpoint is about to be taken: what is held back only to save messages goes on as rows. Everything else is
     /// in the tables that [`Stage::snapshot`] gives.
     fn on_barrier(&mut self, _cx: &mut StageContext) -> Result<(), TaskError> {
@@ -70,6 +76,14 @@ pub struct StageContext {
     pub observed_watermark: Option<i64>,
     /// Checkpoints are taken: operators remember what has changed since the last one.
     pub tracks_changes: bool,
+    /// The worker's clock at this call, in nanoseconds since the epoch. It does not go back while the task runs.
+    pub now: i64,
+    /// How long, in nanoseconds, an operator whose results are updated gathers changes before it emits them.
+    pub flush_interval: i64,
+    /// How long, in nanoseconds, an operator keeps a group that gets no rows.
+    pub ttl: i64,
+    /// When [`Stage::on_timer`] is to be called at the latest.
+    pub wake: Option<i64>,
 }
 
 impl StageContext {
@@ -78,5 +92,11 @@ impl StageContext {
         if batch.rows > 0 {
             self.emitted.push(batch);
         }
+    }
+
+    /// Asks for [`Stage::on_timer`] when the clock comes to `time` (see [`StageContext::now`]); the earliest of several times
+    /// counts, and the call uses it up.
+    pub fn wake_at(&mut self, time: i64) {
+        self.wake = Some(self.wake.map_or(time, |wake| wake.min(time)));
     }
 }

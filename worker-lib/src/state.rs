@@ -26,6 +26,13 @@ impl TableRows {
         }
     }
 
+    /// Adds rows that stay until others take their place.
+    pub fn keep(&mut self, batch: Batch) {
+        if batch.rows > 0 {
+            self.batches.push(batch);
+        }
+    }
+
     /// Puts older rows before these.
     pub(crate) fn put_before(&mut self, older: TableRows) {
         self.expires = self.expires.max(older.expires);

@@ -23,7 +23,7 @@ use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 16] = [
+const RESERVED: [&str; 19] = [
     "new",
     "main",
     "batch",
@@ -31,22 +31,25 @@ const RESERVED: [&str; 16] = [
     "cx",
     "watermark_",
     "closed",
+    "flush",
     "results",
     "pass_on",
     "on_barrier",
     "on_batch",
+    "on_timer",
     "on_watermark",
     "restore",
     "restored",
     "snapshot",
     "changed_states",
+    "state_columns",
 ];
 
 /// Types that a module names without an import; `Self` is no name at all.
 const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 38] = [
+const IMPORTS: [(&str, &str); 40] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -73,6 +76,8 @@ const IMPORTS: [(&str, &str); 38] = [
     ("Rows", "worker_lib::select::Rows"),
     ("Selection", "worker_lib::select::Selection"),
     ("TableRows", "worker_lib::state::TableRows"),
+    ("Accumulators", "worker_lib::updating::Accumulators"),
+    ("Updating", "worker_lib::updating::Updating"),
     ("window", "worker_lib::window"),
     ("Changed", "worker_lib::window::Changed"),
     ("Closed", "worker_lib::window::Closed"),
@@ -102,6 +107,7 @@ pub(crate) fn generate(graph: &Graph, stage: &Stage) -> TokenStream {
             StageOpKind::Tumble { tumble, phase } => {
                 op::tumble::generate(&mut code, tumble, *phase, schema, &op.note);
             }
+            StageOpKind::Updating(updating) => op::updating::generate(&mut code, updating, schema, &op.note),
             StageOpKind::WindowJoin(join) => op::window_join::generate(&mut code, join, schema),
         }
         schema = &op.schema;
@@ -125,7 +131,7 @@ fn describe(graph: &Graph, stage: &Stage) -> Vec<String> {
 /// Where the statements being generated will stand.
 enum Callback {
     Batch,
-    /// In a method that gets what the stage's first operator, a tumble or a join, emits when a window closes.
+    /// In a method that gets what the stage's first operator emits, an aggregate or a join.
     Results,
 }
 

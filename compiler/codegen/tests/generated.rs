@@ -114,3 +114,8 @@ fn a_join_has_two_inputs() {
 fn branches_and_unions() {
     golden("branches", &build::branches(), Sources::Compiled);
 }
+
+#[test]
+fn updating_aggregates() {
+    golden("updating", &build::updating(), Sources::Compiled);
+}

@@ -15,13 +15,16 @@
 //! Texts are bounded: of a long one the beginning is kept, and a digest of the whole. A text that stands for several is
 //! the same at every compilation; two equal texts mean the same, two different ones may too (the rules rewrite expressions).
 //!
+//! An operator that takes back what it has written is named by that, too: by what each sink gets of its results
+//! ([`Operator::results`]), for a row can be taken back only as it was written.
+//!
 //! Not here: what becomes of state whose meaning has changed (the controller's).
 
 use std::collections::BTreeSet;
 
 use compiler_ir::{
-    Aggregate, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, SourceField, Stage, StageInput,
-    StageOp, StageOpKind, Tumble, WindowJoin, print,
+    Aggregate, Changelog, Column, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, SinkDef,
+    SourceField, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating, WindowJoin, print,
 };
 use protocol::checkpoint::{Operator, TableKind, TableSpec};
 use sha2::{Digest, Sha256};
@@ -34,12 +37,14 @@ const EXPRESSION_PARTS: usize = 64;
 
 /// The column of a table that has the beginning of the window.
 const WINDOW: &str = "window_start";
+/// The kind of an operator that takes back what it has written.
+const UPDATING: &str = "updating";
 /// What the first column of an average's state has behind its name.
 const SUM: &str = ".sum";
 
 /// The tables of each stage, with the names that they get here; `tables` says which an operator has.
 pub(crate) fn stage_tables(graph: &Graph, tables: fn(&Stage, &StageOp) -> Vec<TableSpec>) -> Vec<Vec<TableSpec>> {
-    let sinks = sinks(graph);
+    let sinks = in_the_end(graph, |_, sink| sink.table.clone());
     let mut meanings = Meanings::default();
     // By stage: what leaves it.
     let mut left: Vec<Rows> = Vec::with_capacity(graph.stages.len());
@@ -56,19 +61,25 @@ pub(crate) fn stage_tables(graph: &Graph, tables: fn(&Stage, &StageOp) -> Vec<Ta
         all.push(of_stage);
         left.push(rows);
     }
+    let results = in_the_end(graph, |stage, sink| meanings.result(stage, sink, &left[stage.id.0]));
+    for (of_stage, results) in all.iter_mut().zip(results) {
+        for table in of_stage.iter_mut().filter(|table| table.operator.kind == UPDATING) {
+            table.operator.results = results.iter().cloned().collect();
+        }
+    }
     all
 }
 
-/// By stage: the tables that its rows go to in the end.
-fn sinks(graph: &Graph) -> Vec<BTreeSet<String>> {
-    let mut sinks: Vec<BTreeSet<String>> = vec![BTreeSet::new(); graph.stages.len()];
+/// By stage: what is said of the sinks that its rows go to in the end.
+fn in_the_end(graph: &Graph, say: impl Fn(&Stage, &SinkDef) -> String) -> Vec<BTreeSet<String>> {
+    let mut all: Vec<BTreeSet<String>> = vec![BTreeSet::new(); graph.stages.len()];
     for stage in graph.stages.iter().rev() {
-        let own = stage.sink.iter().map(|sink| sink.table.clone());
-        let behind = graph.edges_from(stage.id).flat_map(|edge| sinks[edge.to.0].clone());
+        let own = stage.sink.iter().map(|sink| say(stage, sink));
+        let behind = graph.edges_from(stage.id).flat_map(|edge| all[edge.to.0].clone());
         let found: BTreeSet<String> = own.chain(behind).collect();
-        sinks[stage.id.0] = found;
+        all[stage.id.0] = found;
     }
-    sinks
+    all
 }
 
 /// What flows at some place of the graph.
@@ -212,6 +223,7 @@ impl Meanings {
                 Rows { columns, ..rows }
             }
             StageOpKind::Tumble { tumble, phase } => self.results(tumble, *phase, rows),
+            StageOpKind::Updating(updating) => self.groups(updating, rows),
             StageOpKind::WindowJoin(join) => {
                 let text = self.joined(join, &rows);
                 let columns = join.output.iter().filter_map(|column| rows.columns.get(*column).cloned()).collect();
@@ -266,6 +278,32 @@ impl Meanings {
         Rows { text: bounded(text, ROWS_CHARS), columns, ..rows }
     }
 
+    /// What has become of a row, keys, results, which are followed no further either.
+    fn groups(&mut self, updating: &Updating, rows: Rows) -> Rows {
+        let retract = Changelog::retract_field();
+        let mut columns = vec![self.atom(retract.name, &retract.ty)];
+        columns.extend(updating.keys.iter().map(|key| self.follow(&key.expr, &rows)));
+        let keys: Vec<String> = columns[1..].iter().map(|key| self.text(key)).collect();
+        for aggregate in &updating.aggregates {
+            let text = self.aggregate(aggregate, &rows);
+            columns.push(self.atom(text, &aggregate.ty));
+        }
+        let text = format!("groups of ({}) by {}", rows.text, keys.join(", "));
+        Rows { text: bounded(text, ROWS_CHARS), columns, ..rows }
+    }
+
+    /// What a sink gets of a changelog: `auction, count(*) AS n of groups of (bids) by auction into totals`.
+    fn result(&self, stage: &Stage, sink: &SinkDef, rows: &Rows) -> String {
+        let column = |(column, field): (&Expr, &Field)| {
+            let (text, name) = (self.text(column), print::identifier(&field.name));
+            if text == name { text } else { format!("{text} AS {name}") }
+        };
+        // The first one says what has become of a row.
+        let columns: Vec<String> = rows.columns.iter().zip(&stage.output_schema.fields).skip(1).map(column).collect();
+        let table = print::identifier(&sink.table);
+        bounded(format!("{} of {} into {table}", columns.join(", "), rows.text), ROWS_CHARS)
+    }
+
     /// What the pairs of a join are: `inner join of (a) JOIN (b) on auction = auction`.
     fn joined(&mut self, join: &WindowJoin, rows: &Rows) -> String {
         let text = |column: usize| rows.columns.get(column).map_or_else(String::new, |column| self.text(column));
@@ -285,6 +323,7 @@ impl Meanings {
             sources: rows.sources.iter().cloned().collect(),
             sinks: sinks.iter().cloned().collect(),
             rows: bounded(text, ROWS_CHARS),
+            results: Vec::new(),
         };
         match &op.kind {
             StageOpKind::Watermark { .. }
@@ -298,6 +337,16 @@ impl Meanings {
                 for table in tables {
                     table.operator = operator("tumble", text.clone());
                     self.name_tumble(tumble, rows, &columns, table);
+                }
+            }
+            StageOpKind::Updating(updating) => {
+                let mut columns = self.key_texts(&updating.keys, rows);
+                for aggregate in &updating.aggregates {
+                    columns.extend(self.state_texts(aggregate, rows));
+                }
+                for table in tables {
+                    table.operator = operator(UPDATING, rows.text.clone());
+                    rename(columns.clone(), &mut table.columns);
                 }
             }
             StageOpKind::WindowJoin(join) => {
@@ -317,13 +366,17 @@ impl Meanings {
         if phase == Phase::Final {
             return rows.columns.iter().map(|column| self.text(column)).collect();
         }
-        let mut texts: Vec<String> = tumble.keys.iter().map(|key| self.text_of(&key.expr, rows)).collect();
+        let mut texts = self.key_texts(&tumble.keys, rows);
         texts.push(self.text_of(&tumble.event_time, rows));
         // Distinct aggregates have tables of their own.
         for aggregate in tumble.aggregates.iter().filter(|aggregate| !aggregate.distinct) {
             texts.extend(self.state_texts(aggregate, rows));
         }
         texts
+    }
+
+    fn key_texts(&mut self, keys: &[Column], rows: &Rows) -> Vec<String> {
+        keys.iter().map(|key| self.text_of(&key.expr, rows)).collect()
     }
 
     fn name_tumble(&mut self, tumble: &Tumble, rows: &Rows, columns: &[String], table: &mut TableSpec) {
@@ -343,10 +396,12 @@ impl Meanings {
     }
 }
 
-/// Gives columns names, each another one.
+/// Gives the first columns these names, and each another one. Columns behind them keep theirs.
 fn rename(names: Vec<String>, columns: &mut Schema) {
-    let mut taken = BTreeSet::new();
-    for (field, name) in columns.fields.iter_mut().zip(names) {
+    let count = names.len().min(columns.len());
+    let (named, others) = columns.fields.split_at_mut(count);
+    let mut taken: BTreeSet<String> = others.iter().map(|field| field.name.clone()).collect();
+    for (field, name) in named.iter_mut().zip(names) {
         let mut unlike = name.clone();
         let mut number = 2;
         while !taken.insert(unlike.clone()) {
@@ -455,6 +510,43 @@ mod tests {
     }
 
     #[test]
+    fn groups_without_a_window_are_named_too() {
+        let query = "SELECT auction % 10 AS a, count(*) AS n, avg(rate) AS mean FROM bids WHERE price > 100 GROUP BY a";
+        let [groups] = tables(query).try_into().unwrap();
+        assert_eq!((groups.name.as_str(), groups.operator.kind.as_str()), ("groups", "updating"));
+        assert_eq!(groups.operator.rows, "bids WHERE price > 100");
+        let columns = names(&groups);
+        assert_eq!((columns[0], &columns[columns.len() - 2..]), ("auction % 10", &["_updated", "_deleted"][..]));
+        assert!(columns.contains(&"count(*)"), "{columns:?}");
+        assert_eq!(columns.iter().filter(|name| name.starts_with("avg(")).count(), 2, "{columns:?}");
+        let [result] = groups.operator.results.as_slice() else { panic!("{:?}", groups.operator) };
+        let written = "of groups of (bids WHERE price > 100) by auction % 10 into stdout";
+        assert!(result.contains("count(*) AS n, ") && result.ends_with(written), "{result}");
+        // A row is taken back by the names that it was written with.
+        let renamed = query.replace("AS n,", "AS lines,").replace("AS a,", "AS ending,").replace("BY a", "BY ending");
+        let [mut other] = tables(&renamed).try_into().unwrap();
+        assert!(other.operator.results[0].contains("count(*) AS lines, "), "{:?}", other.operator);
+        other.operator.results.clone_from(&groups.operator.results);
+        assert_eq!(other, groups);
+    }
+
+    #[test]
+    fn what_is_made_of_updated_rows_is_part_of_what_they_are() {
+        let results = |query: &str| {
+            let [groups] = tables(query).try_into().unwrap();
+            groups.operator.results
+        };
+        let view = "CREATE VIEW counts AS SELECT auction, count(*) AS n FROM bids GROUP BY auction;";
+        let all = results(&format!("{view} SELECT auction, n FROM counts;"));
+        let often = results(&format!("{view} SELECT auction, n FROM counts WHERE n > 1;"));
+        let both = results(&format!("{view} SELECT auction, n FROM counts; INSERT INTO totals SELECT n FROM counts;"));
+        assert_eq!(all, ["auction, count(*) AS n of groups of (bids) by auction into stdout"]);
+        let condition = "WHERE \"count(*)\" > 1";
+        assert_eq!(often, [format!("auction, count(*) AS n of groups of (bids) by auction {condition} into stdout")]);
+        assert_eq!(both, [all[0].as_str(), "count(*) AS n of groups of (bids) by auction into totals"]);
+    }
+
+    #[test]
     fn rows_of_a_union_have_no_order() {
         let union = |first: &str, second: &str| {
             let view = format!(
@@ -490,6 +582,8 @@ mod tests {
         rename(vec!["x".into(), "x".into(), "y".into()], &mut columns);
         let names: Vec<_> = columns.fields.iter().map(|field| field.name.as_str()).collect();
         assert_eq!(names, ["x", "x #2", "y"]);
+        rename(vec!["y".into()], &mut columns);
+        assert_eq!(columns.fields[0].name, "y #2");
     }
 
     /// Each view reads its column twice, and would double it.

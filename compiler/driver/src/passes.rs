@@ -153,6 +153,8 @@ fn listing(files: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use protocol::checkpoint::TableKind;
+    use schema::Changelog;
 
     use super::*;
     use crate::compiled::CompileOptions;
@@ -162,6 +164,10 @@ CREATE TABLE bids (auction BIGINT, price BIGINT, dt TIMESTAMP NOT NULL, WATERMAR
 WITH (connector = 'single_file', path = '/tmp/bids.json', format = 'json', type = 'source');
 SELECT auction, tumble(INTERVAL '10 seconds') AS window, sum(price) AS total
 FROM bids WHERE price > 100 GROUP BY auction, window";
+
+    const UPDATING: &str = "\
+CREATE TABLE bids (auction BIGINT, price BIGINT) WITH (connector = 'single_file', path = '/tmp/bids.json', type = 'source');
+SELECT auction, sum(price) AS total FROM bids GROUP BY auction";
 
     /// `$0` to `$9` are names of a table, of its columns and members, of a view, and of what is selected.
     const NAMED: &str = "\
@@ -206,6 +212,31 @@ SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
     }
 
     #[test]
+    fn how_long_groups_live_is_data() {
+        let compiled = |sql: &str| compile(&request(sql, 1)).unwrap();
+        let hour = compiled(&format!("SET updating_ttl = interval '1 hour';\n{UPDATING}"));
+        let default = compiled(UPDATING);
+        assert_eq!(hour.code, default.code);
+        let ttl = |compiled: &Compiled| compiled.plan.stages.iter().find_map(|stage| stage.updating_ttl_micros);
+        assert_eq!((ttl(&hour), ttl(&default)), (Some(3_600_000_000), Some(86_400_000_000)));
+        assert_eq!(ttl(&compiled(QUERY)), None);
+    }
+
+    #[test]
+    fn groups_without_a_window_are_a_keyed_table() {
+        let compiled = compile(&request(UPDATING, 2)).unwrap();
+        let tables = compiled.plan.stages.iter().flat_map(|stage| &stage.tables).collect::<Vec<_>>();
+        let [table] = tables.as_slice() else { panic!("{tables:?}") };
+        assert_eq!((table.name.as_str(), table.kind, table.keys), ("groups", TableKind::Keyed, 1));
+        assert_eq!(
+            table.columns.to_string(),
+            "(auction BIGINT, sum(price) BIGINT, _updated TIMESTAMP NOT NULL, _deleted BOOLEAN NOT NULL)"
+        );
+        let sink = compiled.plan.stages.iter().find_map(|stage| stage.sink.as_ref()).unwrap();
+        assert_eq!(sink.changelog, Some(Changelog { key: Some(vec![1]) }));
+    }
+
+    #[test]
     fn a_view_is_shown_of_a_query_that_a_later_pass_refuses() {
         let wrong = QUERY.replace("sum(price)", "sum(prize)");
         assert!(explain(&request(&wrong, 1), View::Ast).is_ok());
@@ -236,6 +267,12 @@ INSERT INTO prices SELECT price FROM bids";
             ]
         );
         assert!(compile(&request(QUERY, 1)).unwrap().warnings.is_empty());
+        let set = "SET updating_ttl = interval '1 hour';\n";
+        assert!(compile(&request(&format!("{set}{UPDATING}"), 1)).unwrap().warnings.is_empty());
+        let found = compile(&request(&format!("{set}{QUERY}"), 1)).unwrap().warnings;
+        let [warning] = found.as_slice() else { panic!("{found:?}") };
+        let message = "option 'updating_ttl' has no effect: no query has groups without a time window";
+        assert_eq!((warning.code, warning.message.as_str()), ("W0200", message));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The job's plan: what of the graph is data.
 
-use compiler_ir::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind, Tumble, WindowJoin, print};
+use compiler_ir::{
+    Edge, Exchange, Field, Graph, Phase, ScalarType, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating,
+    WindowJoin, print,
+};
 use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 
@@ -28,10 +31,16 @@ fn stage_plan(stage: &Stage, tables: Vec<TableSpec>) -> StagePlan {
             table: sink.table.clone(),
             connector: sink.connector.clone(),
             options: sink.options.clone(),
+            changelog: sink.changelog.clone(),
         }),
         input_schema: stage.input_schema.clone(),
         output_schema: stage.output_schema.clone(),
         tables,
+        updating_ttl_micros: stage.ops.iter().find_map(|op| match &op.kind {
+            // No group lives for less than the clock can tell.
+            StageOpKind::Updating(updating) => Some((updating.ttl.unsigned_abs() / 1_000).max(1)),
+            _ => None,
+        }),
     }
 }
 
@@ -42,10 +51,26 @@ fn tables(stage: &Stage, op: &StageOp) -> Vec<TableSpec> {
         StageOpKind::Tumble { phase: Phase::Partial, .. } => Vec::new(),
         StageOpKind::Tumble { tumble, .. } => tumble_tables(tumble),
         StageOpKind::WindowJoin(join) => join_tables(stage, join),
+        StageOpKind::Updating(updating) => vec![updating_table(updating)],
         StageOpKind::Watermark { .. }
         | StageOpKind::Filter { .. }
         | StageOpKind::Compute { .. }
         | StageOpKind::Project { .. } => Vec::new(),
+    }
+}
+
+fn updating_table(updating: &Updating) -> TableSpec {
+    let mut columns = updating.state_schema();
+    columns.fields.push(Field::new("_updated", ScalarType::TIMESTAMP_NS, false));
+    columns.fields.push(Field::new("_deleted", ScalarType::Bool, false));
+    TableSpec {
+        name: "groups".to_owned(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: updating.keys.len(),
+        columns,
+        lifetime: None,
+        operator: Operator::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::expr::Expr;
-use crate::plan::{Column, KernelColumn, SinkDef, SourceDef, Tumble, WindowJoin};
+use crate::plan::{Aggregate, Column, KernelColumn, SinkDef, SourceDef, Tumble, Updating, WindowJoin};
 
 /// Index of a stage in its [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub enum StageOpKind {
         tumble: Tumble,
         phase: Phase,
     },
+    /// Emits [`Updating::output_schema`]. Its input begins with the keys.
+    Updating(Updating),
     /// Its stage has two ports, the left and the right one.
     WindowJoin(WindowJoin),
 }
@@ -89,21 +91,22 @@ impl StageOpKind {
             StageOpKind::Project { columns } => columns.iter().for_each(|column| visit(&column.expr)),
             StageOpKind::Tumble { tumble, .. } => {
                 visit(&tumble.event_time);
-                tumble.keys.iter().for_each(|key| visit(&key.expr));
-                tumble
-                    .aggregates
-                    .iter()
-                    .flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter))
-                    .for_each(visit);
+                walk_groups(&tumble.keys, &tumble.aggregates, visit);
             }
+            StageOpKind::Updating(updating) => walk_groups(&updating.keys, &updating.aggregates, visit),
             StageOpKind::WindowJoin(join) => join.condition.iter().for_each(visit),
         }
     }
 
     /// Whether no column of the input is in the output, but by an expression.
     pub fn replaces_columns(&self) -> bool {
-        matches!(self, StageOpKind::Project { .. } | StageOpKind::Tumble { .. })
+        matches!(self, StageOpKind::Project { .. } | StageOpKind::Tumble { .. } | StageOpKind::Updating(_))
     }
+}
+
+fn walk_groups<'a>(keys: &'a [Column], aggregates: &'a [Aggregate], visit: &mut dyn FnMut(&'a Expr)) {
+    keys.iter().for_each(|key| visit(&key.expr));
+    aggregates.iter().flat_map(|aggregate| aggregate.arg.iter().chain(&aggregate.filter)).for_each(visit);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

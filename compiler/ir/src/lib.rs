@@ -25,7 +25,7 @@ pub mod verify;
 pub use expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 pub use graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
 pub use plan::{
-    Aggregate, AggregateFn, Column, JoinKind, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef, SourceField,
-    Tumble, WindowJoin, WindowPart,
+    Aggregate, AggregateFn, ChangelogMode, Column, JoinKind, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceDef,
+    SourceField, Tumble, Updating, WindowJoin, WindowPart,
 };
-pub use schema::{Field, ScalarType, Schema, TimeUnit};
+pub use schema::{Changelog, Field, ScalarType, Schema, TimeUnit};

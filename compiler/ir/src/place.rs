@@ -13,7 +13,7 @@
 //! * before a union, which begins a stage into which all its inputs flow;
 //! * before a windowed join, which begins a stage with two ports: both inputs come by the hash of their keys;
 //! * at an exchange. A tumble whose aggregates can be merged aggregates on both sides of it; any other sends its keys,
-//!   event time and arguments, already computed, so that nothing else crosses;
+//!   event time and arguments, already computed, so that nothing else crosses, and so does an updating aggregate;
 //! * before a sink that limits its tasks, unless the stage has but one task anyway.
 //!
 //! Invariant: the operators, names and numbers of the stages do not depend on `parallelism` or on a connector's options,
@@ -21,11 +21,11 @@
 //!
 //! Not here: which worker runs a task, key ranges (the runtime's), predicate and projection push-down (the rules').
 
-use schema::{Field, Schema};
+use schema::{Field, ScalarType, Schema};
 
-use crate::expr::{Expr, ExprKind};
+use crate::expr::{Expr, ExprKind, Literal};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageId, StageInput, StageOp, StageOpKind};
-use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble, WindowJoin};
+use crate::plan::{Aggregate, Column, Node, Op, Plan, SinkDef, Tumble, Updating, WindowJoin};
 
 /// Longest stage name that is made, before what makes it unique.
 const NAME_CHARS: usize = 48;
@@ -72,6 +72,10 @@ impl Placer {
             Op::Filter { predicate } => self.append(plan, node, StageOpKind::Filter { predicate: predicate.clone() }),
             Op::Compute { columns } => self.append(plan, node, StageOpKind::Compute { columns: columns.clone() }),
             Op::Project { columns } => self.append(plan, node, StageOpKind::Project { columns: columns.clone() }),
+            Op::Updating(updating) => {
+                let home = self.home(plan, node);
+                self.updating(home, updating, &node.note)
+            }
             Op::WindowJoin(join) => self.window_join(plan, node, join),
         }
     }
@@ -108,11 +112,26 @@ impl Placer {
         };
         self.push(home, before, sent.clone(), note);
 
-        let one_task = tumble.keys.is_empty();
-        let exchange = if one_task { Exchange::Gather } else { Exchange::Hash((0..tumble.keys.len()).collect()) };
-        let to = self.begin(StageInput::Edges, sent, one_task);
-        self.connect(home, to, 0, exchange);
+        let to = self.exchange(home, sent, tumble.keys.len());
         self.push(to, StageOpKind::Tumble { tumble: after, phase }, tumble.output_schema(), note);
+        to
+    }
+
+    fn updating(&mut self, home: StageId, updating: &Updating, note: &str) -> StageId {
+        let (columns, after) = updating_before_exchange(updating);
+        let sent = projected(&columns);
+        self.push(home, StageOpKind::Project { columns }, sent.clone(), note);
+        let to = self.exchange(home, sent, updating.keys.len());
+        self.push(to, StageOpKind::Updating(after), updating.output_schema(), note);
+        to
+    }
+
+    /// A new stage, to which rows come by their first columns, the keys.
+    fn exchange(&mut self, from: StageId, sent: Schema, keys: usize) -> StageId {
+        let one_task = keys == 0;
+        let exchange = if one_task { Exchange::Gather } else { Exchange::Hash((0..keys).collect()) };
+        let to = self.begin(StageInput::Edges, sent, one_task);
+        self.connect(from, to, 0, exchange);
         to
     }
 
@@ -193,23 +212,45 @@ fn projected(columns: &[Column]) -> Schema {
 /// What a tumble needs of a row, computed before the exchange, and the tumble over that.
 fn before_exchange(tumble: &Tumble) -> (Vec<Column>, Tumble) {
     let mut columns = tumble.keys.clone();
-    let keys = tumble.keys.iter().enumerate().map(|(index, key)| Column {
+    let event_time = sent(&mut columns, "event_time".to_owned(), tumble.event_time.clone());
+    let aggregates = sent_aggregates(&mut columns, &tumble.aggregates);
+    let keys = sent_keys(&tumble.keys);
+    let rest = Tumble { width: tumble.width, event_time, keys, aggregates, window: tumble.window.clone() };
+    (columns, rest)
+}
+
+/// The same of an updating aggregate.
+fn updating_before_exchange(updating: &Updating) -> (Vec<Column>, Updating) {
+    let mut columns = updating.keys.clone();
+    let aggregates = sent_aggregates(&mut columns, &updating.aggregates);
+    if columns.is_empty() {
+        // One column stays, so that rows do.
+        let expr = Expr::literal(Literal::Bool(true), ScalarType::Bool);
+        columns.push(Column { name: "row".to_owned(), expr });
+    }
+    (columns, Updating { keys: sent_keys(&updating.keys), aggregates, ttl: updating.ttl })
+}
+
+/// The keys are the first columns that are sent.
+fn sent_keys(keys: &[Column]) -> Vec<Column> {
+    let key = |(index, key): (usize, &Column)| Column {
         name: key.name.clone(),
         expr: Expr::column(index, key.expr.ty.clone(), key.expr.nullable),
-    });
-    let keys = keys.collect();
-    let event_time = sent(&mut columns, "event_time".to_owned(), tumble.event_time.clone());
-    let aggregates = tumble.aggregates.iter().map(|aggregate| {
+    };
+    keys.iter().enumerate().map(key).collect()
+}
+
+/// Adds what aggregates read of a row to what is sent.
+fn sent_aggregates(columns: &mut Vec<Column>, aggregates: &[Aggregate]) -> Vec<Aggregate> {
+    let aggregates = aggregates.iter().map(|aggregate| {
         let (arg, filter) = guarded(aggregate);
         Aggregate {
-            arg: arg.map(|arg| sent(&mut columns, aggregate.name.clone(), arg)),
-            filter: filter.map(|filter| sent(&mut columns, format!("{}_filter", aggregate.name), filter)),
+            arg: arg.map(|arg| sent(columns, aggregate.name.clone(), arg)),
+            filter: filter.map(|filter| sent(columns, format!("{}_filter", aggregate.name), filter)),
             ..aggregate.clone()
         }
     });
-    let aggregates = aggregates.collect();
-    let rest = Tumble { width: tumble.width, event_time, keys, aggregates, window: tumble.window.clone() };
-    (columns, rest)
+    aggregates.collect()
 }
 
 /// Adds an expression to what is sent, unless it is there already, and names the column.
@@ -265,6 +306,10 @@ fn stage_name(stage: &Stage) -> String {
         (StageInput::Edges, Some(StageOpKind::WindowJoin(join))) => {
             parts.push("join".to_owned());
             parts.push(by_names(stage.input_schema.fields.iter().take(join.keys).map(|field| field.name.as_str())));
+        }
+        (StageInput::Edges, Some(StageOpKind::Updating(updating))) => {
+            parts.push("updating".to_owned());
+            parts.extend((!updating.keys.is_empty()).then(|| by_keys(&updating.keys)));
         }
         (StageInput::Edges, Some(StageOpKind::Filter { .. })) => parts.push("filter".to_owned()),
         (StageInput::Edges, Some(StageOpKind::Compute { .. })) => parts.push("compute".to_owned()),

@@ -1,6 +1,6 @@
 //! The plan: what is to be computed, as a DAG of operators, before it is decided where.
 
-use schema::{Field, ScalarType, Schema};
+use schema::{Changelog, Field, ScalarType, Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::expr::{Expr, ExprKind, NativeFn};
@@ -24,9 +24,25 @@ pub struct Node {
     pub schema: Schema,
     /// Column of the output that holds the event time, a timestamp. `None` once nothing downstream needs it.
     pub event_time: Option<usize>,
+    /// What a row that flows out means.
+    pub mode: ChangelogMode,
     /// The clause of the query that it comes from, in canonical spelling, so that it does not change with
     /// the query's layout: `WHERE price > 100`.
     pub note: String,
+}
+
+/// What rows mean for those who read them.
+///
+/// A mode that takes rows by their key, as an upsert does, would be a third.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangelogMode {
+    /// Each row is one more; none is ever taken back.
+    #[default]
+    Append,
+    /// Column 0 is [`Changelog::retract_field`]: rows for which it is true take back an earlier one that is equal in all
+    /// other columns.
+    Retract,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +64,8 @@ pub enum Op {
     Union,
     /// Writes to a table. Nothing flows out.
     Sink(SinkDef),
+    /// One row for each group, replaced when it changes. Output = [`Changelog::retract_field`] ++ keys ++ aggregates.
+    Updating(Updating),
     /// Pairs of rows of two inputs, in one time window and with equal keys. Output = [`WindowJoin::output_schema`].
     WindowJoin(WindowJoin),
 }
@@ -100,6 +118,8 @@ pub struct SinkDef {
     pub options: serde_json::Value,
     /// Most tasks that may write at once; a `stdout` has one.
     pub max_parallelism: Option<usize>,
+    /// Set when what is written is a changelog.
+    pub changelog: Option<Changelog>,
 }
 
 /// Grouped aggregation over windows of fixed width, aligned to the Unix epoch.
@@ -114,6 +134,19 @@ pub struct Tumble {
     pub aggregates: Vec<Aggregate>,
     /// Name of the output column that holds the window (`STRUCT<start, end>`).
     pub window: String,
+}
+
+/// Grouped aggregation over all rows that come, without a window: whenever the row of a group changes, the one that was emitted
+/// last is taken back and the new one emitted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Updating {
+    /// Group keys; null is a value like others.
+    pub keys: Vec<Column>,
+    /// None is distinct.
+    pub aggregates: Vec<Aggregate>,
+    /// Nanoseconds, more than 0, by the worker's clock: a group without a new row for so long is forgotten. Data: it does
+    /// not decide what is generated.
+    pub ttl: i64,
 }
 
 /// Rows of two inputs, brought together where their windows and their keys are equal.
@@ -210,9 +243,13 @@ impl Aggregate {
     }
 }
 
+fn fields_of(keys: &[Column]) -> Vec<Field> {
+    keys.iter().map(|key| Field::new(&key.name, key.expr.ty.clone(), key.expr.nullable)).collect()
+}
+
 impl Tumble {
     pub fn key_fields(&self) -> Vec<Field> {
-        self.keys.iter().map(|key| Field::new(&key.name, key.expr.ty.clone(), key.expr.nullable)).collect()
+        fields_of(&self.keys)
     }
 
     /// Keys ++ window ++ aggregates.
@@ -252,6 +289,23 @@ impl Tumble {
     /// Whether tasks may aggregate before the exchange. A distinct count cannot be merged from counts.
     pub fn is_mergeable(&self) -> bool {
         self.aggregates.iter().all(|agg| !agg.distinct)
+    }
+}
+
+impl Updating {
+    /// [`Changelog::retract_field`] ++ keys ++ aggregates.
+    pub fn output_schema(&self) -> Schema {
+        let mut fields = vec![Changelog::retract_field()];
+        fields.extend(fields_of(&self.keys));
+        fields.extend(self.aggregates.iter().map(|agg| Field::new(&agg.name, agg.ty.clone(), agg.nullable())));
+        Schema::new(fields)
+    }
+
+    /// Keys ++ states: what a checkpoint keeps of a group, but for what it keeps of every keyed table.
+    pub fn state_schema(&self) -> Schema {
+        let mut fields = fields_of(&self.keys);
+        fields.extend(self.aggregates.iter().flat_map(Aggregate::state_fields));
+        Schema::new(fields)
     }
 }
 
@@ -296,13 +350,37 @@ impl Plan {
         &self.nodes[id.0]
     }
 
+    /// What a sink behind the node has to know of its rows, if they are a changelog.
+    pub fn changelog(&self, id: NodeId) -> Option<Changelog> {
+        (self.node(id).mode == ChangelogMode::Retract).then(|| Changelog { key: self.changelog_key(id) })
+    }
+
+    /// The columns of a changelog in which a row that is taken back and the one in its place are equal, if they are known:
+    /// the group keys, as far as the rows still have all of them.
+    fn changelog_key(&self, id: NodeId) -> Option<Vec<usize>> {
+        let node = self.node(id);
+        let input = node.inputs.first();
+        match &node.op {
+            Op::Updating(updating) => Some((1..=updating.keys.len()).collect()),
+            Op::Watermark { .. } | Op::Filter { .. } | Op::Compute { .. } => self.changelog_key(*input?),
+            Op::Project { columns } => {
+                let place = |key: usize| columns.iter().position(|column| column.expr.kind == ExprKind::Column(key));
+                self.changelog_key(*input?)?.into_iter().map(place).collect()
+            }
+            // Rows of one input do not tell themselves from those of another.
+            Op::Union => None,
+            Op::Source(_) | Op::Tumble(_) | Op::Sink(_) | Op::WindowJoin(_) => None,
+        }
+    }
+
     /// The window that each row of a node is in, where a column tells it: what of it the column holds, and how wide it
     /// is. Rows leave the node before a watermark that has passed their window's end.
     pub fn window_in(&self, node: NodeId, column: usize) -> Option<(WindowPart, i64)> {
         let Node { op, inputs, .. } = self.nodes.get(node.0)?;
         let input = |n: usize| inputs.get(n).copied().filter(|input| input.0 < node.0);
         match op {
-            Op::Source(_) | Op::Sink(_) => None,
+            // An aggregate without a window emits a row when its group changes, whatever the windows in it.
+            Op::Source(_) | Op::Sink(_) | Op::Updating(_) => None,
             Op::Watermark { .. } | Op::Filter { .. } => self.window_in(input(0)?, column),
             Op::Compute { .. } => {
                 let input = input(0)?;

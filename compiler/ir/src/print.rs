@@ -9,6 +9,8 @@
 //! %3 = sink %2: totals (stdout)
 //! ```
 //!
+//! `retract` behind the columns says that they are a changelog's.
+//!
 //! A join names the columns of both its inputs: `window_join %3, %5: inner 10s on id = id_1 AND window = window_1`.
 //!
 //! Expressions print in SQL's spelling with column names. What is unmarked is fused into the stage's loop;
@@ -27,7 +29,8 @@ use schema::{Field, ScalarType, Schema, TimeUnit};
 use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp};
 use crate::graph::{Edge, Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
 use crate::plan::{
-    Aggregate, AggregateFn, Column, JoinKind, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef, Tumble, WindowJoin,
+    Aggregate, AggregateFn, ChangelogMode, Column, JoinKind, KernelColumn, NodeId, Op, Plan, SinkDef, SourceDef,
+    Tumble, Updating, WindowJoin,
 };
 
 /// The plan, a line a node: `explain --view plan`.
@@ -54,6 +57,10 @@ pub fn plan(plan: &Plan) -> String {
             let _ = write!(out, " -> {}", node.schema);
             if let Some(field) = node.event_time.and_then(|index| node.schema.fields.get(index)) {
                 let _ = write!(out, " time {}", identifier(&field.name));
+            }
+            match node.mode {
+                ChangelogMode::Append => {}
+                ChangelogMode::Retract => out.push_str(" retract"),
             }
         }
         out.push('\n');
@@ -134,6 +141,7 @@ pub fn stage_operator(op: &StageOp, input: &Schema) -> String {
         StageOpKind::Tumble { tumble: t, phase: Phase::Single } => format!("tumble {}", tumble(t, input)),
         StageOpKind::Tumble { tumble: t, phase: Phase::Partial } => format!("tumble_partial {}", tumble(t, input)),
         StageOpKind::Tumble { tumble: t, phase: Phase::Final } => format!("tumble_final {}", merged_tumble(t)),
+        StageOpKind::Updating(u) => format!("updating {}", updating(u, input)),
         StageOpKind::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
@@ -148,6 +156,7 @@ fn operator(op: &Op, input: &Schema) -> String {
         Op::Tumble(t) => format!("tumble {}", tumble(t, input)),
         Op::Union => "union".to_owned(),
         Op::Sink(sink) => sink_line(sink),
+        Op::Updating(u) => format!("updating {} for {}", updating(u, input), duration(u.ttl)),
         Op::WindowJoin(join) => format!("window_join {}", window_join(join, input)),
     }
 }
@@ -191,14 +200,24 @@ fn kernel_columns(columns: &[KernelColumn], input: &Schema) -> String {
 }
 
 fn tumble(tumble: &Tumble, input: &Schema) -> String {
-    let mut out = format!("{} on {}", duration(tumble.width), expr(&tumble.event_time, input));
-    if !tumble.keys.is_empty() {
-        let _ = write!(out, " by {}", named_columns(&tumble.keys, input));
-    }
-    let aggregates: Vec<String> =
-        tumble.aggregates.iter().map(|agg| aliased(aggregate(agg, input), &agg.name)).collect();
-    let _ = write!(out, " [{}]", aggregates.join(", "));
-    out
+    let on = format!("{} on {}", duration(tumble.width), expr(&tumble.event_time, input));
+    let by = by_keys(&tumble.keys, input).map(|by| format!(" {by}")).unwrap_or_default();
+    format!("{on}{by} {}", aggregates(&tumble.aggregates, input))
+}
+
+/// Without the time to live, which is data.
+fn updating(updating: &Updating, input: &Schema) -> String {
+    let by = by_keys(&updating.keys, input).map(|by| format!("{by} ")).unwrap_or_default();
+    by + &aggregates(&updating.aggregates, input)
+}
+
+fn by_keys(keys: &[Column], input: &Schema) -> Option<String> {
+    (!keys.is_empty()).then(|| format!("by {}", named_columns(keys, input)))
+}
+
+fn aggregates(aggregates: &[Aggregate], input: &Schema) -> String {
+    let calls: Vec<String> = aggregates.iter().map(|agg| aliased(aggregate(agg, input), &agg.name)).collect();
+    format!("[{}]", calls.join(", "))
 }
 
 /// The expressions of a final tumble are over a relation that it never sees: only its columns are named.

@@ -32,8 +32,9 @@
 //! * Every input of a node stands before it. A source has no input, a union at least one, a join two, every other node one.
 //! * Every node is an input of another, but sinks, which are inputs of none.
 //! * `Filter` and `Watermark` emit their input's schema; `Compute` the input's and its columns; `Project` its columns;
-//!   `Tumble` [`Tumble::output_schema`]; a source its fields. A union's inputs have its types, in order, and are not
-//!   nullable where it is not; names may differ. A sink's own schema is empty or its input's.
+//!   `Tumble` [`Tumble::output_schema`]; `Updating` [`Updating::output_schema`]; a source its fields. A union's inputs
+//!   have its types, in order, and are not nullable where it is not; names may differ. A sink's own schema is empty or
+//!   its input's.
 //! * `event_time` is a column of type timestamp.
 //! * Between a `Watermark` and its source stand only nodes with one consumer that emit rows one by one (`Filter`,
 //!   `Compute`, `Project`, `Watermark`): the watermark of a partition is known only where its rows are read.
@@ -48,6 +49,16 @@
 //!   hold no maps, and goes on with a column that [`Plan::window_in`] knows to be a window of that width or its start, and
 //!   that is never null. Its condition is a predicate over the columns of the left input, then those of the right; what
 //!   leaves are some of these, those nullable whose side may have no partner ([`WindowJoin::output_schema`]).
+//! * An updating aggregate's keys and aggregates are typed as a tumble's; none is distinct; its time to live is positive.
+//!
+//! ## Changelogs
+//!
+//! * A node in mode `Retract` has [`schema::Changelog::retract_field`] as its first column.
+//! * `Source`, `Tumble`, `WindowJoin` and `Watermark` are in mode `Append`, `Updating` in mode `Retract`; every other node
+//!   is in the mode of its inputs, which is one. But a projection may begin a changelog: over `Append` it may be in mode
+//!   `Retract`, and then its first column is the constant `FALSE`.
+//! * A projection of a changelog passes on the first column as its first.
+//! * `Tumble`, `WindowJoin`, `Updating` and `Watermark` take no changelog. A sink is told of one: [`Plan::changelog`].
 //!
 //! # Graph
 //!
@@ -60,6 +71,8 @@
 //! * `Tumble` in phase `Partial` is the last operator of its stage and emits [`Tumble::partial_schema`]. In the other
 //!   phases it is the first of its stage, all edges into which are exchanges: `Hash` of exactly the keys, the first columns,
 //!   or, without keys, `Gather`. In phase `Final` what arrives is the partial schema.
+//! * `Updating` is the first of its stage too, behind the same exchanges; its keys are the first columns of what arrives.
+//! * A sink of a changelog gets one, with the columns of its key in range.
 //! * `WindowJoin` is the first operator of its stage. All edges to both ports are `Hash` of exactly the keys, the first
 //!   columns, or, without keys, of the window behind them.
 //! * A forward edge joins stages of equal parallelism; a hash edge has keys, in range; a stage behind a gather edge has one task.
@@ -68,12 +81,13 @@
 
 use std::collections::BTreeSet;
 
-use schema::{Field, ScalarType, Schema};
+use schema::{Changelog, Field, ScalarType, Schema};
 
 use crate::expr::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryOp, cast_always_fits};
 use crate::graph::{Exchange, Graph, Phase, Stage, StageInput, StageOp, StageOpKind};
 use crate::plan::{
-    Aggregate, AggregateFn, Column, KernelColumn, NodeId, Op, Plan, SinkDef, Tumble, WindowJoin, WindowPart,
+    Aggregate, AggregateFn, ChangelogMode, Column, KernelColumn, NodeId, Op, Plan, SinkDef, Tumble, Updating,
+    WindowJoin, WindowPart,
 };
 use crate::print;
 
@@ -93,6 +107,12 @@ pub fn plan(plan: &Plan) -> Result<(), Vec<String>> {
             let inputs: Vec<&Schema> = node.inputs.iter().map(|&id| &plan.node(id).schema).collect();
             check_node(&node.op, &inputs, &node.schema, &mut here);
             check_watermark_place(plan, index, &consumers, &mut here);
+            check_mode(plan, index, &mut here);
+            // What a sink is told is found in the nodes before it.
+            if let (Op::Sink(sink), true, Some(&input)) = (&node.op, findings.is_empty(), node.inputs.first()) {
+                let told = sink.changelog == plan.changelog(input);
+                here.require(told, || "it is not told what its input's rows mean".to_owned());
+            }
             check_joined_windows(plan, index, &mut here);
         }
         match (&node.op, consumers[index]) {
@@ -239,6 +259,11 @@ fn check_node(op: &Op, inputs: &[&Schema], schema: &Schema, findings: &mut Findi
             check_tumble(tumble, input, findings);
             findings.require(*schema == tumble.output_schema(), || "its schema is not the tumble's output".to_owned());
         }
+        Op::Updating(updating) => {
+            check_updating(updating, input, findings);
+            findings
+                .require(*schema == updating.output_schema(), || "its schema is not the aggregate's output".to_owned());
+        }
         Op::Union => {
             for (position, input) in inputs.iter().enumerate() {
                 findings
@@ -276,6 +301,39 @@ fn accepts(wanted: &Schema, given: &Schema) -> bool {
         && wanted.fields.iter().zip(&given.fields).all(|(w, g)| is_same(&w.ty, &g.ty) && (w.nullable || !g.nullable))
 }
 
+fn is_changelog(schema: &Schema) -> bool {
+    schema.fields.first() == Some(&Changelog::retract_field())
+}
+
+fn check_mode(plan: &Plan, index: usize, findings: &mut Findings) {
+    let node = &plan.nodes[index];
+    let modes: Vec<ChangelogMode> = node.inputs.iter().map(|&input| plan.node(input).mode).collect();
+    let updated = modes.contains(&ChangelogMode::Retract);
+    let takes_none = matches!(node.op, Op::Tumble(_) | Op::WindowJoin(_) | Op::Updating(_) | Op::Watermark { .. });
+    findings.require(!(updated && takes_none), || "it takes no changelog".to_owned());
+    let begins = |columns: &[Column]| {
+        let first = columns.first().map(|column| &column.expr.kind);
+        !updated && first == Some(&ExprKind::Literal(Literal::Bool(false)))
+    };
+    let right = match (&node.op, node.mode) {
+        (Op::Source(_) | Op::Tumble(_) | Op::WindowJoin(_) | Op::Watermark { .. }, mode) => {
+            mode == ChangelogMode::Append
+        }
+        (Op::Updating(_), mode) => mode == ChangelogMode::Retract,
+        (Op::Project { columns }, ChangelogMode::Retract) if begins(columns) => true,
+        (_, mode) => modes.iter().all(|input| *input == mode),
+    };
+    findings.require(right, || "it is not in the mode of its input".to_owned());
+    if let (Op::Project { columns }, true) = (&node.op, updated) {
+        let passed = columns.first().is_some_and(|column| column.expr.kind == ExprKind::Column(0));
+        findings.require(passed, || "it does not pass on what rows of a changelog mean".to_owned());
+    }
+    // Nothing flows out of a sink.
+    if node.mode == ChangelogMode::Retract && !matches!(node.op, Op::Sink(_)) {
+        findings.require(is_changelog(&node.schema), || "its first column is not that of a changelog".to_owned());
+    }
+}
+
 fn check_watermark_place(plan: &Plan, index: usize, consumers: &[usize], findings: &mut Findings) {
     if !matches!(plan.nodes[index].op, Op::Watermark { .. }) {
         return;
@@ -291,7 +349,7 @@ fn check_watermark_place(plan: &Plan, index: usize, consumers: &[usize], finding
         match plan.nodes[at].op {
             Op::Filter { .. } | Op::Compute { .. } | Op::Project { .. } | Op::Watermark { .. } => {}
             Op::Source(_) => return,
-            Op::Tumble(_) | Op::Union | Op::Sink(_) | Op::WindowJoin(_) => break,
+            Op::Tumble(_) | Op::Union | Op::Sink(_) | Op::Updating(_) | Op::WindowJoin(_) => break,
         }
     }
     findings.say("a watermark stands apart from its source");
@@ -345,10 +403,23 @@ fn check_project(columns: &[Column], input: &Schema, schema: &Schema, findings: 
 fn check_tumble(tumble: &Tumble, input: &Schema, findings: &mut Findings) {
     check_tumble_shape(tumble, findings);
     check_expr(&tumble.event_time, input, findings);
-    for key in &tumble.keys {
+    check_group_expressions(&tumble.keys, &tumble.aggregates, input, findings);
+}
+
+fn check_updating(updating: &Updating, input: &Schema, findings: &mut Findings) {
+    findings.require(updating.ttl > 0, || format!("groups live for {} ns", updating.ttl));
+    check_groups(&updating.keys, &updating.aggregates, findings);
+    for aggregate in updating.aggregates.iter().filter(|aggregate| aggregate.distinct) {
+        findings.say(format!("aggregate {} of an updating aggregate is distinct", aggregate.name));
+    }
+    check_group_expressions(&updating.keys, &updating.aggregates, input, findings);
+}
+
+fn check_group_expressions(keys: &[Column], aggregates: &[Aggregate], input: &Schema, findings: &mut Findings) {
+    for key in keys {
         check_expr(&key.expr, input, findings);
     }
-    for aggregate in &tumble.aggregates {
+    for aggregate in aggregates {
         if let Some(arg) = &aggregate.arg {
             check_expr(arg, input, findings);
         }
@@ -363,10 +434,15 @@ fn check_tumble_shape(tumble: &Tumble, findings: &mut Findings) {
     findings.require(tumble.width > 0, || format!("a window is {} ns wide", tumble.width));
     let timestamp = matches!(tumble.event_time.ty, ScalarType::Timestamp { .. });
     findings.require(timestamp, || format!("the event time is of type {}", tumble.event_time.ty));
-    for key in &tumble.keys {
+    check_groups(&tumble.keys, &tumble.aggregates, findings);
+}
+
+/// The types of keys and aggregates.
+fn check_groups(keys: &[Column], aggregates: &[Aggregate], findings: &mut Findings) {
+    for key in keys {
         findings.require(!holds_map(&key.expr.ty), || format!("key {} is of type {}", key.name, key.expr.ty));
     }
-    for aggregate in &tumble.aggregates {
+    for aggregate in aggregates {
         findings.require(is_typed(aggregate), || {
             let arg = aggregate.arg.as_ref().map_or("*".to_owned(), |arg| arg.ty.to_string());
             let distinct = if aggregate.distinct { "distinct " } else { "" };
@@ -607,7 +683,7 @@ fn check_stage(graph: &Graph, stage: &Stage, findings: &mut Findings) {
     findings.require(plain, || "its name is no plain identifier".to_owned());
     check_edges(graph, stage, findings);
     if let Some(sink) = &stage.sink {
-        check_sink(sink, stage.parallelism, findings);
+        check_sink(sink, stage, findings);
     }
     let mut schema = &stage.input_schema;
     for (index, op) in stage.ops.iter().enumerate() {
@@ -617,9 +693,16 @@ fn check_stage(graph: &Graph, stage: &Stage, findings: &mut Findings) {
     findings.require(*schema == stage.output_schema, || "its output schema is not its last operator's".to_owned());
 }
 
-fn check_sink(sink: &SinkDef, tasks: usize, findings: &mut Findings) {
-    let most = sink.max_parallelism.unwrap_or(usize::MAX);
+fn check_sink(sink: &SinkDef, stage: &Stage, findings: &mut Findings) {
+    let (tasks, most) = (stage.parallelism, sink.max_parallelism.unwrap_or(usize::MAX));
     findings.require(tasks <= most, || format!("sink {} allows {most} tasks, not {tasks}", sink.table));
+    if let Some(Changelog { key }) = &sink.changelog {
+        let columns = stage.output_schema.len();
+        let in_range = key.iter().flatten().all(|column| (1..columns).contains(column));
+        findings.require(is_changelog(&stage.output_schema) && in_range, || {
+            format!("sink {} is told of a changelog that it does not get", sink.table)
+        });
+    }
 }
 
 fn check_edges(graph: &Graph, stage: &Stage, findings: &mut Findings) {
@@ -692,11 +775,23 @@ fn check_stage_op(graph: &Graph, stage: &Stage, index: usize, op: &StageOp, inpu
             }
             findings.require(op.schema == tumble.output_schema(), || "it does not emit the tumble's output".to_owned());
             findings.require(index == 0, || "a tumble is not its first operator".to_owned());
-            let keys: Vec<usize> = (0..tumble.keys.len()).collect();
-            let exchange = if keys.is_empty() { Exchange::Gather } else { Exchange::Hash(keys) };
-            let exchanged = graph.edges_to(stage.id).all(|edge| edge.exchange == exchange);
-            findings
-                .require(exchanged, || "rows reach a tumble by another way than an exchange by its keys".to_owned());
+            findings.require(is_exchanged(graph, stage, tumble.keys.len()), || {
+                "rows reach a tumble by another way than an exchange by its keys".to_owned()
+            });
+        }
+        StageOpKind::Updating(updating) => {
+            check_updating(updating, input, findings);
+            let first = |(index, key): (usize, &Column)| key.expr.kind == ExprKind::Column(index);
+            findings.require(updating.keys.iter().enumerate().all(first), || {
+                "the keys of an updating aggregate are not its first columns".to_owned()
+            });
+            findings.require(op.schema == updating.output_schema(), || {
+                "it does not emit the updating aggregate's output".to_owned()
+            });
+            findings.require(index == 0, || "an updating aggregate is not its first operator".to_owned());
+            findings.require(is_exchanged(graph, stage, updating.keys.len()), || {
+                "rows reach an updating aggregate by another way than an exchange by its keys".to_owned()
+            });
         }
         StageOpKind::WindowJoin(join) => {
             check_window_join(join, input, &op.schema, findings);
@@ -708,6 +803,12 @@ fn check_stage_op(graph: &Graph, stage: &Stage, index: usize, op: &StageOp, inpu
     }
 }
 
+/// Whether all rows come to a stage by their first columns, so many keys.
+fn is_exchanged(graph: &Graph, stage: &Stage, keys: usize) -> bool {
+    let exchange = if keys == 0 { Exchange::Gather } else { Exchange::Hash((0..keys).collect()) };
+    graph.edges_to(stage.id).all(|edge| edge.exchange == exchange)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -716,7 +817,8 @@ mod tests {
 
     fn node(op: Op, inputs: &[usize], schema: &Schema) -> Node {
         let inputs = inputs.iter().map(|&id| NodeId(id)).collect();
-        Node { op, inputs, schema: schema.clone(), event_time: None, note: String::new() }
+        let (event_time, mode) = (None, ChangelogMode::Append);
+        Node { op, inputs, schema: schema.clone(), event_time, mode, note: String::new() }
     }
 
     fn schema() -> Schema {
@@ -755,7 +857,7 @@ mod tests {
         };
         let output = tumble.output_schema();
         let (table, connector, options) = ("out".to_owned(), "stdout".to_owned(), serde_json::Value::Null);
-        let sink = SinkDef { table, connector, options, max_parallelism: Some(1) };
+        let sink = SinkDef { table, connector, options, max_parallelism: Some(1), changelog: None };
         Plan {
             nodes: vec![
                 Node { event_time: Some(2), ..node(Op::Source(source), &[], &input) },
@@ -767,11 +869,48 @@ mod tests {
         }
     }
 
+    /// The same source, updating aggregate by name, filter, projection, sink.
+    fn good_changelog() -> Plan {
+        let Plan { nodes } = good();
+        let [source, watermark, filter, tumble, sink] = nodes.try_into().expect("the plan has five nodes");
+        let (Op::Tumble(Tumble { keys, aggregates, .. }), Op::Sink(sink)) = (tumble.op, sink.op) else {
+            unreachable!("nodes 3 and 4 are the tumble and the sink");
+        };
+        let updating = Updating { keys, aggregates, ttl: 10 };
+        let output = updating.output_schema();
+        let retract = |node: Node| Node { mode: ChangelogMode::Retract, ..node };
+        let column = |index: usize| {
+            let Field { name, ty, nullable } = output.fields[index].clone();
+            Column { name, expr: Expr::column(index, ty, nullable) }
+        };
+        // The total before the name.
+        let columns = vec![column(0), column(2), column(1)];
+        let projected = Schema::new([0, 2, 1].map(|index: usize| output.fields[index].clone()).to_vec());
+        let sink = SinkDef { changelog: Some(Changelog { key: Some(vec![2]) }), ..sink };
+        let some = Expr::column(2, ScalarType::Int64, true);
+        let kind = ExprKind::Unary { op: UnaryOp::IsNotNull, arg: Box::new(some) };
+        let predicate = Expr { kind, ty: ScalarType::Bool, nullable: false };
+        Plan {
+            nodes: vec![
+                source,
+                watermark,
+                filter,
+                retract(node(Op::Updating(updating), &[2], &output)),
+                retract(node(Op::Filter { predicate }, &[3], &output)),
+                retract(node(Op::Project { columns }, &[4], &projected)),
+                retract(node(Op::Sink(sink), &[5], &Schema::default())),
+            ],
+        }
+    }
+
     /// What the verifier says of a plan that is good but for one change.
     fn finding(change: impl FnOnce(&mut Plan)) -> String {
-        let mut broken = good();
-        change(&mut broken);
-        plan(&broken).expect_err("the change breaks a rule").join("; ")
+        finding_in(good(), change)
+    }
+
+    fn finding_in(mut plan: Plan, change: impl FnOnce(&mut Plan)) -> String {
+        change(&mut plan);
+        super::plan(&plan).expect_err("the change breaks a rule").join("; ")
     }
 
     fn filter(plan: &mut Plan) -> &mut Expr {
@@ -785,6 +924,13 @@ mod tests {
         match &mut plan.nodes[3].op {
             Op::Tumble(tumble) => tumble,
             _ => unreachable!("node 3 is the tumble"),
+        }
+    }
+
+    fn updating(plan: &mut Plan) -> &mut Updating {
+        match &mut plan.nodes[3].op {
+            Op::Updating(updating) => updating,
+            _ => unreachable!("node 3 is the updating aggregate"),
         }
     }
 
@@ -834,6 +980,9 @@ mod tests {
         let mut broken = joined();
         broken.nodes[4].inputs.pop();
         assert!(plan(&broken).expect_err("a join has two inputs").join("; ").contains("it has 1 inputs"));
+        let mut broken = joined();
+        broken.nodes[3].mode = ChangelogMode::Retract;
+        assert!(plan(&broken).expect_err("a partner must stay").join("; ").contains("node %4: it takes no changelog"));
     }
 
     /// Of a row without a partner, the partner's window is null, and that is no window.
@@ -881,6 +1030,73 @@ mod tests {
     #[test]
     fn a_good_plan_passes() {
         assert_eq!(plan(&good()), Ok(()));
+        assert_eq!(plan(&good_changelog()), Ok(()));
+    }
+
+    #[test]
+    fn broken_changelogs_are_found() {
+        let finding = |change: &dyn Fn(&mut Plan)| finding_in(good_changelog(), change);
+        let mode = |index: usize, mode: ChangelogMode| finding(&|p: &mut Plan| p.nodes[index].mode = mode);
+        let cases = [
+            (mode(3, ChangelogMode::Append), "node %3: it is not in the mode of its input"),
+            (mode(4, ChangelogMode::Append), "node %4: it is not in the mode of its input"),
+            (mode(2, ChangelogMode::Retract), "node %2: it is not in the mode of its input"),
+            (mode(2, ChangelogMode::Retract), "node %2: its first column is not that of a changelog"),
+            (mode(2, ChangelogMode::Retract), "node %3: it takes no changelog"),
+            (
+                finding(&|p| p.nodes[3].schema.fields[0].name = "r".into()),
+                "its first column is not that of a changelog",
+            ),
+            (
+                finding(&|p| {
+                    let Op::Project { columns } = &mut p.nodes[5].op else { unreachable!("node 5 projects") };
+                    columns[0].expr = Expr::literal(Literal::Bool(false), ScalarType::Bool);
+                }),
+                "node %5: it does not pass on what rows of a changelog mean",
+            ),
+            (
+                finding(&|p| {
+                    let Op::Sink(sink) = &mut p.nodes[6].op else { unreachable!("node 6 is the sink") };
+                    sink.changelog = Some(Changelog { key: Some(vec![1]) });
+                }),
+                "node %6: it is not told what its input's rows mean",
+            ),
+            (finding(&|p| updating(p).ttl = 0), "groups live for 0 ns"),
+            (
+                finding(&|p| {
+                    let count = &mut updating(p).aggregates[0];
+                    (count.function, count.distinct) = (AggregateFn::Count, true);
+                }),
+                "aggregate total of an updating aggregate is distinct",
+            ),
+            (finding(&|p| updating(p).keys[0].name = "other".into()), "its schema is not the aggregate's output"),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
+        }
+    }
+
+    #[test]
+    fn a_changelog_may_begin_with_a_constant() {
+        let mut plan = good();
+        let output = plan.nodes[3].schema.clone();
+        let mut columns =
+            vec![Column { name: schema::RETRACT.into(), expr: Expr::literal(Literal::Bool(false), ScalarType::Bool) }];
+        columns.extend(output.fields.iter().enumerate().map(|(index, field)| Column {
+            name: field.name.clone(),
+            expr: Expr::column(index, field.ty.clone(), field.nullable),
+        }));
+        let mut fields = vec![Changelog::retract_field()];
+        fields.extend(output.fields);
+        let project = node(Op::Project { columns }, &[3], &Schema::new(fields));
+        let mut sink = plan.nodes.pop().expect("the last node is the sink");
+        plan.nodes.push(Node { mode: ChangelogMode::Retract, ..project });
+        (sink.inputs, sink.mode) = (vec![NodeId(4)], ChangelogMode::Retract);
+        if let Op::Sink(sink) = &mut sink.op {
+            sink.changelog = Some(Changelog { key: None });
+        }
+        plan.nodes.push(sink);
+        assert_eq!(super::plan(&plan), Ok(()));
     }
 
     #[test]
@@ -928,6 +1144,43 @@ mod tests {
                     p.nodes.push(Node { inputs: vec![NodeId(0)], ..sink });
                 }),
                 "%0, between it and its source, has other consumers",
+            ),
+        ];
+        for (said, expected) in cases {
+            assert!(said.contains(expected), "{said}\nshould say: {expected}");
+        }
+    }
+
+    #[test]
+    fn broken_graphs_of_changelogs_are_found() {
+        let good = crate::place::place(&good_changelog(), 4);
+        assert_eq!(graph(&good), Ok(()), "{}", print::graph(&good));
+        let finding = |change: &dyn Fn(&mut Graph)| {
+            let mut broken = good.clone();
+            change(&mut broken);
+            graph(&broken).expect_err("the change breaks a rule").join("; ")
+        };
+        let updating = |graph: &mut Graph, change: &dyn Fn(&mut Updating)| match &mut graph.stages[1].ops[0].kind {
+            StageOpKind::Updating(updating) => change(updating),
+            _ => unreachable!("the updating aggregate is first in its stage"),
+        };
+        let key = Expr::column(1, ScalarType::Int64, false);
+        let cases = [
+            (
+                finding(&|g| g.edges[0].exchange = Exchange::Forward),
+                "rows reach an updating aggregate by another way than an exchange by its keys",
+            ),
+            (
+                finding(&|g| updating(g, &|updating| updating.keys[0].expr = key.clone())),
+                "the keys of an updating aggregate are not its first columns",
+            ),
+            (
+                finding(&|g| {
+                    if let Some(sink) = &mut g.stages[2].sink {
+                        sink.changelog = Some(Changelog { key: Some(vec![3]) });
+                    }
+                }),
+                "sink out is told of a changelog that it does not get",
             ),
         ];
         for (said, expected) in cases {

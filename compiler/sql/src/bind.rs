@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 
 use compiler_ir::verify::is_register_type;
@@ -14,25 +15,34 @@ use datafusion_common::{Column as DfColumn, ScalarValue};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::SqlToRel;
 use schema::{Field, ScalarType, Schema, find_name};
-use sqlparser::ast::{Ident, Query, Spanned, Statement as SqlStatement};
+use sqlparser::ast::{Expr, Ident, Query, Spanned, Statement as SqlStatement};
 
 use crate::catalog::{Catalog, Direction, Relation, Table, find_connector};
-use crate::check::{Check, item_span, table_hint};
+use crate::check::{Check, Place, item_span, table_hint};
 use crate::context::{Context, parser_options};
-use crate::define::define;
+use crate::define::{bind_constant, define};
 use crate::diagnostic::{Diagnostic, Span, code, did_you_mean, listed, span_of};
+use crate::functions::is_changing;
 use crate::hints;
 use crate::join;
 use crate::names::name_columns;
 use crate::parse::{CreateTable, Script, Statement, normalize};
 use crate::rules;
+use crate::scope::is_updating;
 use crate::spelling;
 use crate::stack::on_big_stack;
 use crate::translate::{column_place, find_call, translate};
 use crate::types::assignable;
 use crate::typing::wrong_casts;
 use crate::using::{self, Merges};
-use crate::window::TumbleNode;
+use crate::window::{TumbleNode, length_nanos};
+
+/// A day, in nanoseconds.
+const DEFAULT_UPDATING_TTL: i64 = 86_400_000_000_000;
+
+/// Options of a default sink that shows updated rows, unless it has others.
+const SHOWN_UPDATES: &[(&str, &str)] =
+    &[("format", "debezium_json"), ("json.timestamp_format", "rfc3339"), ("json.decimal_encoding", "number")];
 
 /// What a script does not say itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +70,8 @@ pub struct Bound {
     pub(crate) outputs: Vec<Output>,
     /// Those that are read, by name.
     pub(crate) tables: BTreeMap<String, Arc<SourceTable>>,
+    /// Nanoseconds that a group without new rows lives, where no window says so.
+    pub(crate) updating_ttl: i64,
     warnings: Vec<Diagnostic>,
 }
 
@@ -88,6 +100,8 @@ pub(crate) struct Output {
     pub(crate) declared: bool,
     pub(crate) plan: LogicalPlan,
     pub(crate) span: Option<Span>,
+    /// Where the table is named.
+    pub(crate) target: Option<Span>,
 }
 
 /// Binds a script.
@@ -107,7 +121,7 @@ pub fn bind(script: &Script, options: &SqlOptions) -> Result<Bound, Vec<Diagnost
 /// Rewrites the plans by rules; what they compute stays the same.
 pub fn optimize(bound: Bound) -> Bound {
     on_big_stack(move || {
-        let Bound { mut outputs, tables, warnings } = bound;
+        let Bound { mut outputs, tables, updating_ttl, warnings } = bound;
         for output in &mut outputs {
             // A rule that fails on a plan that was accepted leaves it as it is: it is right, if slower.
             if let Ok(plan) = rules::rewrite(output.plan.clone())
@@ -117,7 +131,7 @@ pub fn optimize(bound: Bound) -> Bound {
                 output.plan = plan;
             }
         }
-        Bound { outputs, tables, warnings }
+        Bound { outputs, tables, updating_ttl, warnings }
     })
 }
 
@@ -130,6 +144,8 @@ struct Binder<'a> {
     used: BTreeSet<String>,
     read: BTreeMap<String, Arc<SourceTable>>,
     bare: usize,
+    /// What SET says, and where.
+    updating_ttl: Option<(i64, Option<Span>)>,
 }
 
 impl<'a> Binder<'a> {
@@ -143,6 +159,7 @@ impl<'a> Binder<'a> {
             used: BTreeSet::new(),
             read: BTreeMap::new(),
             bare: 0,
+            updating_ttl: None,
         }
     }
 
@@ -180,15 +197,48 @@ impl<'a> Binder<'a> {
             }
             Statement::Insert { table, columns, query, span } => self.insert(table, columns, query, *span),
             Statement::Select { query, span } => self.select(query, *span),
-            Statement::Set { name, span, .. } => {
-                if name != "updating_ttl" {
-                    self.errors.push(
-                        Diagnostic::error(code::OPTION, *span, format!("invalid option '{name}'"))
-                            .with_hint("supported options are 'updating_ttl'"),
-                    );
-                }
-            }
+            Statement::Set { name, values, span } => self.set(name, values, *span),
             Statement::Unsupported { diagnostic, .. } => self.errors.push(diagnostic.clone()),
+        }
+    }
+
+    fn set(&mut self, name: &str, values: &[Expr], span: Option<Span>) {
+        if name != "updating_ttl" {
+            self.errors.push(
+                Diagnostic::error(code::OPTION, span, format!("invalid option '{name}'"))
+                    .with_hint("supported options are 'updating_ttl'"),
+            );
+            return;
+        }
+        if self.updating_ttl.is_some() {
+            self.errors.push(Diagnostic::error(code::DUPLICATE, span, "option 'updating_ttl' is given twice"));
+            return;
+        }
+        let hint = "write a number and a unit: SET updating_ttl = interval '1 day'";
+        let [value] = values else {
+            let message = format!("updating_ttl is one interval, not {} values", values.len());
+            self.errors.push(Diagnostic::error(code::OPTION, span, message).with_hint(hint));
+            return;
+        };
+        let known = self.errors.len();
+        Check::new(None, &mut self.errors).expr(value, Place::Table);
+        if self.errors.len() > known {
+            return;
+        }
+        let value_span = span_of(value.span()).or(span);
+        let length = match bind_constant(value, value_span) {
+            Ok(DfExpr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) if interval.months == 0 => {
+                length_nanos(interval).filter(|nanos| *nanos > 0)
+            }
+            Ok(_) => None,
+            Err(found) => return self.errors.extend(found),
+        };
+        match length {
+            Some(nanos) => self.updating_ttl = Some((nanos, span)),
+            None => {
+                let message = "updating_ttl must be a constant interval of more than 0, without months";
+                self.errors.push(Diagnostic::error(code::OPTION, value_span, message).with_hint(hint));
+            }
         }
     }
 
@@ -258,6 +308,7 @@ impl<'a> Binder<'a> {
                 self.errors.extend(wrong_casts(&plan, &query, span_of(query.body.span())));
                 self.errors.extend(unordered_aggregates(&plan, &query));
                 self.errors.extend(join::refused(&plan, &query));
+                changing_calls(&plan, &query, &mut self.errors);
                 (self.errors.len() == known).then_some(plan)
             }
             Err(error) => {
@@ -361,7 +412,14 @@ impl<'a> Binder<'a> {
             self.errors.push(Diagnostic::error(code::OPTION, span, message));
             return;
         };
-        let mut options = connectors_options::Options::new(self.options.default_sink_options.clone());
+        let mut given = self.options.default_sink_options.clone();
+        if is_updating(&plan) {
+            // The format that can show what becomes of rows, with values as people read them.
+            for (key, value) in SHOWN_UPDATES {
+                given.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned());
+            }
+        }
+        let mut options = connectors_options::Options::new(given);
         match connector.sink(&mut options, &Schema::new(columns.clone())) {
             Some(Ok(validated)) => self.outputs.push(Output {
                 table,
@@ -371,6 +429,7 @@ impl<'a> Binder<'a> {
                 declared: false,
                 plan,
                 span,
+                target: span,
             }),
             Some(Err(error)) => {
                 self.errors.push(Diagnostic::error(code::OPTION, span, error.message).with_hint_opt(error.hint));
@@ -476,6 +535,7 @@ impl<'a> Binder<'a> {
                 declared: !table.columns.is_empty(),
                 plan,
                 span,
+                target: target_span,
             }),
             Err(mut errors) => {
                 for error in errors.iter_mut().filter(|error| error.code == code::DIRECTION) {
@@ -657,9 +717,17 @@ impl<'a> Binder<'a> {
             self.errors.push(diagnostic);
         }
         if self.errors.is_empty() {
+            if let Some((_, span)) = self.updating_ttl
+                && !self.outputs.iter().any(|output| is_updating(&output.plan))
+            {
+                let message = "option 'updating_ttl' has no effect: no query has groups without a time window";
+                self.warnings.push(Diagnostic::warning(code::NO_EFFECT, span, message));
+            }
             self.warnings.sort_by_key(|warning| warning.span.map(|span| span.start));
             self.warnings.dedup();
-            return Ok(Bound { outputs: self.outputs, tables: self.read, warnings: self.warnings });
+            let updating_ttl = self.updating_ttl.map_or(DEFAULT_UPDATING_TTL, |(nanos, _)| nanos);
+            let Binder { outputs, read: tables, warnings, .. } = self;
+            return Ok(Bound { outputs, tables, updating_ttl, warnings });
         }
         // Definitions and uses are checked at different times; readers go through the text once.
         let mut errors = hints::complete(self.errors);
@@ -696,26 +764,53 @@ fn output_columns(plan: &LogicalPlan) -> Vec<Field> {
         .collect()
 }
 
+/// Calls over updated rows that are another value each time: what is taken back would not be what was written. Whether
+/// the rows of the plan are updated.
+fn changing_calls(plan: &LogicalPlan, query: &Query, found: &mut Vec<Diagnostic>) -> bool {
+    let inputs = plan.inputs().into_iter();
+    let updated = inputs.fold(false, |updated, input| changing_calls(input, query, found) || updated);
+    let exprs = if updated { plan.expressions() } else { Vec::new() };
+    for expr in &exprs {
+        let walked = expr.apply(|part| {
+            if let DfExpr::ScalarFunction(call) = part
+                && is_changing(call.name())
+            {
+                let mut names = iter::once(call.name()).chain(call.func.aliases().iter().map(String::as_str));
+                let span = names.find_map(|name| find_call(query, name, None)).or(span_of(query.body.span()));
+                let message = format!("a call of {}() over updated rows is not supported yet", call.name());
+                found.push(Diagnostic::error(code::UNSUPPORTED, span, message));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        debug_assert!(walked.is_ok(), "the walk itself does not fail");
+    }
+    updated || matches!(plan, LogicalPlan::Aggregate(_))
+}
+
 /// `min` and `max` of what has no order in a pipeline.
 fn unordered_aggregates(plan: &LogicalPlan, query: &Query) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let walked = plan.apply(|plan| {
-        if let LogicalPlan::Extension(extension) = plan
-            && let Some(tumble) = extension.node.as_any().downcast_ref::<TumbleNode>()
-        {
-            found.extend(tumble.aggregates.iter().filter_map(|expr| unordered(expr, tumble, query)));
-        }
+        let (aggregates, input) = match plan {
+            LogicalPlan::Aggregate(aggregate) => (&aggregate.aggr_expr, aggregate.input.as_ref()),
+            LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<TumbleNode>() {
+                Some(tumble) => (&tumble.aggregates, &tumble.input),
+                None => return Ok(TreeNodeRecursion::Continue),
+            },
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        found.extend(aggregates.iter().filter_map(|expr| unordered(expr, input, query)));
         Ok(TreeNodeRecursion::Continue)
     });
     debug_assert!(walked.is_ok(), "the walk itself does not fail");
     found
 }
 
-fn unordered(expr: &DfExpr, tumble: &TumbleNode, query: &Query) -> Option<Diagnostic> {
+fn unordered(expr: &DfExpr, input: &LogicalPlan, query: &Query) -> Option<Diagnostic> {
     let DfExpr::AggregateFunction(call) = expr.clone().unalias() else { return None };
     let name = call.func.name();
     let argument = call.params.args.first()?;
-    let ty = ScalarType::from_arrow(&argument.get_type(tumble.input.schema()).ok()?).ok()?;
+    let ty = ScalarType::from_arrow(&argument.get_type(input.schema()).ok()?).ok()?;
     if !matches!(name, "min" | "max") || is_register_type(&ty) {
         return None;
     }

@@ -16,10 +16,10 @@ use datafusion_expr::Expr as DfExpr;
 use datafusion_expr::type_coercion::binary::type_union_coercion;
 use schema::Schema;
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, Distinct, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor, TableWithJoins, Value, ValueWithSpan, Visit,
-    Visitor, WildcardAdditionalOptions,
+    AccessExpr, BinaryOperator, Distinct, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, Spanned, TableAlias, TableFactor,
+    TableWithJoins, Value, ValueWithSpan, Visit, Visitor, WildcardAdditionalOptions,
 };
 
 use crate::catalog::Catalog;
@@ -57,6 +57,8 @@ struct Output {
 #[derive(Default)]
 struct Groups {
     windowed: bool,
+    /// It aggregates without a window: its rows are replaced when they change.
+    updating: bool,
     /// Which of them have no findings.
     sound: Vec<bool>,
 }
@@ -83,7 +85,7 @@ impl<'a> Check<'a> {
     /// For expressions over the columns of a table.
     pub(crate) fn over(mut self, table: &str, schema: &Schema) -> Self {
         let columns = Some(Column::all_of(schema.to_arrow().fields()));
-        let rows = Rows { columns, timed: true };
+        let rows = Rows { columns, timed: true, updating: false };
         let named = Named { qualifier: Some(table.to_owned()), rows, merged: vec![] };
         self.scope = Some(Scope { relations: vec![named], ..Scope::default() });
         self
@@ -173,16 +175,16 @@ impl<'a> Check<'a> {
 
     /// The rows of both queries, whose columns must match. `right`: the second, where faults are shown.
     fn union(&mut self, left: Rows, right: Rows, query: &SetExpr) -> Rows {
-        let timed = left.timed && right.timed;
+        let (timed, updating) = (left.timed && right.timed, left.updating || right.updating);
         let (Some(left), Some(right)) = (left.columns, right.columns) else {
-            return Rows { timed, ..Rows::unknown() };
+            return Rows { timed, updating, ..Rows::unknown() };
         };
         if left.len() != right.len() {
             let detail = format!("the query before has {}, this one has {}", left.len(), right.len());
             let span = list_span(query).or(span_of(query.span()));
             let error = Diagnostic::error(code::TYPES, span, UNION_WIDTHS).with_detail(detail);
             self.found.push(error.with_hint(UNION_WIDTHS_HINT));
-            return Rows { timed, ..Rows::unknown() };
+            return Rows { timed, updating, ..Rows::unknown() };
         }
         let mut columns = Vec::with_capacity(left.len());
         for (n, (left, right)) in left.into_iter().zip(right).enumerate() {
@@ -203,7 +205,7 @@ impl<'a> Check<'a> {
             };
             columns.push(Column { name: left.name, field });
         }
-        Rows { columns: Some(columns), timed }
+        Rows { columns: Some(columns), timed, updating }
     }
 
     fn select(&mut self, select: &Select, first: bool) -> Rows {
@@ -222,17 +224,22 @@ impl<'a> Check<'a> {
         }
         let groups = self.grouping(select);
         let having = select.having.as_ref().is_some_and(|expr| self.expr(expr, Place::Having));
-        let timed = self.is_timed() && !groups.windowed;
+        let timed = self.is_timed() && !groups.windowed && !groups.updating;
+        let updating = self.is_updating() || groups.updating;
         if self.types {
             self.types_of(select, &Sound { items, condition, groups, having }, outputs.as_deref_mut());
         }
         self.scope = enclosing;
         let columns = outputs.map(|outputs| outputs.into_iter().map(|output| output.column).collect());
-        Rows { columns, timed }
+        Rows { columns, timed, updating }
     }
 
     fn is_timed(&self) -> bool {
         self.scope.as_ref().is_none_or(Scope::is_timed)
+    }
+
+    fn is_updating(&self) -> bool {
+        self.scope.as_ref().is_some_and(Scope::is_updating)
     }
 
     fn refused_clauses(&mut self, select: &Select) {
@@ -567,7 +574,7 @@ impl<'a> Check<'a> {
         Rows::unknown()
     }
 
-    /// Aggregates need a window, and a window needs GROUP BY.
+    /// A window needs GROUP BY, and what is grouped must be rows that stay.
     fn grouping(&mut self, select: &Select) -> Groups {
         let mut found = Groups::default();
         let groups: &[Expr] = match &select.group_by {
@@ -594,6 +601,8 @@ impl<'a> Check<'a> {
             if found.windowed {
                 let hint = "keep one of them; write a query for each window";
                 self.error(code::WINDOW, span, "GROUP BY has more than one time window", hint);
+            } else if self.is_updating() {
+                self.unsupported(span, "a time window over updated rows");
             } else if !self.is_timed() {
                 self.unsupported(span, "a time window over the result of another");
             }
@@ -602,25 +611,40 @@ impl<'a> Check<'a> {
         if found.windowed {
             return found;
         }
-        let tumble = |name: &str| name == TUMBLE;
+        let tumble = |call: &Function| function_name(call) == TUMBLE;
         for expr in select_exprs(select) {
             if let Some(call) = first_call(expr, &tumble) {
                 let message = "time window function tumble is not allowed in this context";
                 self.error(code::WINDOW, span_of(call), message, "Are you missing a GROUP BY clause?");
             }
         }
-        if let (Some(first), Some(last)) = (groups.first(), groups.last()) {
-            let span = span_of(first.span().union(&last.span()));
-            self.unsupported(span, "GROUP BY without a time window");
-            return found;
-        }
-        let aggregate = |name: &str| registry().is_aggregate(name);
-        if let Some(call) = select_exprs(select).find_map(|expr| first_call(expr, &aggregate)) {
-            self.unsupported(span_of(call), "an aggregate without a time window");
-        } else if let Some(having) = &select.having {
-            self.unsupported(span_of(having.span()), "HAVING without GROUP BY");
+        let aggregate = |call: &Function| registry().is_aggregate(&function_name(call));
+        let span = match (groups.first(), groups.last()) {
+            (Some(first), Some(last)) => Some(first.span().union(&last.span())),
+            _ => select_exprs(select).find_map(|expr| first_call(expr, &aggregate)),
+        };
+        match (span, &select.having) {
+            (Some(span), _) => {
+                found.updating = true;
+                self.without_window(select, span_of(span));
+            }
+            (None, Some(having)) => self.unsupported(span_of(having.span()), "HAVING without GROUP BY"),
+            (None, None) => {}
         }
         found
+    }
+
+    /// What an aggregate without a window cannot do. `span`: its keys, or the first call.
+    fn without_window(&mut self, select: &Select, span: Option<Span>) {
+        if self.is_updating() {
+            self.unsupported(span, "an aggregate of updated rows");
+        }
+        let distinct = |call: &Function| function_name(call) == "count" && is_distinct(call);
+        for expr in select_exprs(select) {
+            if let Some(call) = first_call(expr, &distinct) {
+                self.unsupported(span_of(call), "count(DISTINCT ...) without a time window");
+            }
+        }
     }
 
     /// Whether a group expression is a window: by itself, by an alias, or by its position.
@@ -724,7 +748,7 @@ impl<'a> Check<'a> {
                     Some(having) if sound.having => typing.condition("HAVING", having, &mut found),
                     _ => None,
                 };
-                if let (Some(keys), true) = (keys, sound.groups.windowed) {
+                if let (Some(keys), true) = (keys, sound.groups.windowed || sound.groups.updating) {
                     let items = select.projection.iter().map(item_expr).zip(items.iter().map(Option::as_ref));
                     for (sql, bound) in items.chain([(select.having.as_ref(), having.as_ref())]) {
                         let (Some(sql), Some(bound)) = (sql, bound) else { continue };
@@ -890,6 +914,14 @@ fn window_call(expr: &Expr) -> Option<&Function> {
     }
 }
 
+/// `count(DISTINCT x)`
+fn is_distinct(function: &Function) -> bool {
+    match &function.args {
+        FunctionArguments::List(list) => list.duplicate_treatment == Some(DuplicateTreatment::Distinct),
+        _ => false,
+    }
+}
+
 pub(crate) fn function_name(function: &Function) -> String {
     match function.name.0.as_slice() {
         [part] => part.as_ident().map(normalize).unwrap_or_default(),
@@ -929,9 +961,9 @@ fn select_exprs(select: &Select) -> impl Iterator<Item = &Expr> {
 }
 
 /// Where the first call of such a function is in an expression; not one inside a subquery.
-fn first_call(expr: &Expr, is_wanted: &dyn Fn(&str) -> bool) -> Option<sqlparser::tokenizer::Span> {
+fn first_call(expr: &Expr, is_wanted: &dyn Fn(&Function) -> bool) -> Option<sqlparser::tokenizer::Span> {
     struct Find<'a> {
-        is_wanted: &'a dyn Fn(&str) -> bool,
+        is_wanted: &'a dyn Fn(&Function) -> bool,
         found: Option<sqlparser::tokenizer::Span>,
         queries: usize,
     }
@@ -952,7 +984,7 @@ fn first_call(expr: &Expr, is_wanted: &dyn Fn(&str) -> bool) -> Option<sqlparser
             if let Expr::Function(function) = expr
                 && self.queries == 0
                 && function.over.is_none()
-                && (self.is_wanted)(&function_name(function))
+                && (self.is_wanted)(function)
             {
                 self.found = Some(function.name.span());
                 return ControlFlow::Break(());
@@ -1115,6 +1147,8 @@ impl ExprCheck<'_, '_> {
             self.aggregate(function, &name, span);
         } else if name == ROW_TIME && self.place == Place::Table {
             self.misplaced(span, "row_time", "a column is computed before the row has an event time");
+        } else if name == ROW_TIME && self.check.is_updating() {
+            self.check.unsupported(span, "row_time() of updated rows");
         } else if name == ROW_TIME && !self.check.is_timed() {
             self.check.unsupported(span, "row_time() of the result of a time window");
         } else if !registry.scalars.contains_key(&name) {
@@ -1165,8 +1199,7 @@ impl ExprCheck<'_, '_> {
             return self.check.error(code::GROUPING, span, "aggregate function calls cannot be nested", hint);
         }
         let FunctionArguments::List(list) = &function.args else { return };
-        let distinct = list.duplicate_treatment == Some(sqlparser::ast::DuplicateTreatment::Distinct);
-        if distinct && matches!(name, "sum" | "avg" | "mean") {
+        if is_distinct(function) && matches!(name, "sum" | "avg" | "mean") {
             self.check.unsupported(span, format!("{name}(DISTINCT ...)"));
         }
         if !list.clauses.is_empty() || !function.within_group.is_empty() || function.null_treatment.is_some() {

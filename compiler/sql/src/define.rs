@@ -366,18 +366,13 @@ impl Define<'_> {
         if self.errors.len() > known {
             return None;
         }
-        let whole = span_of(sql.span());
-        let mut casts = Vec::new();
-        let expr = bind_expr(&self.name, schema, sql, ty).and_then(|plan| {
-            casts = wrong_casts(&plan, sql, whole);
-            simplified(plan)
-        });
-        match expr {
-            Ok(expr) if casts.is_empty() => return Some(expr),
-            Err(error) if casts.is_empty() => self.errors.extend(translate(error, sql, whole)),
-            _ => self.errors.extend(casts),
+        match bind_over(&self.name, schema, sql, ty, span_of(sql.span())) {
+            Ok(expr) => Some(expr),
+            Err(found) => {
+                self.errors.extend(found);
+                None
+            }
         }
-        None
     }
 
     fn event_time(&mut self, table: &mut Table) {
@@ -502,6 +497,34 @@ fn metadata_call(expr: &Expr) -> Option<(String, Option<Span>)> {
             }
         }
         _ => None,
+    }
+}
+
+/// Binds, coerces and simplifies an expression that reads no column.
+///
+/// # Errors
+/// What is wrong with it; `whole`: where it stands.
+pub(crate) fn bind_constant(sql: &Expr, whole: Option<Span>) -> Result<DfExpr, Vec<Diagnostic>> {
+    bind_over("constant", &Schema::default(), sql, None, whole)
+}
+
+/// Binds, coerces and simplifies an expression over the columns of one table, as `ty` when given.
+fn bind_over(
+    table: &str,
+    schema: &Schema,
+    sql: &Expr,
+    ty: Option<&ScalarType>,
+    whole: Option<Span>,
+) -> Result<DfExpr, Vec<Diagnostic>> {
+    let mut casts = Vec::new();
+    let expr = bind_expr(table, schema, sql, ty).and_then(|plan| {
+        casts = wrong_casts(&plan, sql, whole);
+        simplified(plan)
+    });
+    match expr {
+        _ if !casts.is_empty() => Err(casts),
+        Ok(expr) => Ok(expr),
+        Err(error) => Err(translate(error, sql, whole)),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion_common::{Column, DFSchema, Result};
+use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion_expr::{Expr, ExpressionPlacement, Extension, Filter, LogicalPlan, Projection};
 use datafusion_optimizer::OptimizerConfig;
@@ -66,6 +67,7 @@ fn push(conditions: Vec<Expr>, input: Arc<LogicalPlan>) -> Result<Transformed<Lo
         }
         LogicalPlan::Projection(projection) => push_below_projection(conditions, projection),
         LogicalPlan::Extension(extension) => push_below_groups(conditions, extension),
+        LogicalPlan::Aggregate(aggregate) => push_below_aggregate(conditions, aggregate),
         other => Ok(Transformed::no(filtered(conditions, Arc::new(other))?)),
     }
 }
@@ -107,6 +109,27 @@ fn push_below_groups(conditions: Vec<Expr>, extension: Extension) -> Result<Tran
         node.inputs().into_iter().map(|input| filtered(pushed.clone(), Arc::new(input.clone()))).collect();
     let node = node.with_exprs_and_inputs(node.expressions(), inputs?)?;
     Ok(Transformed::yes(filtered(kept, Arc::new(LogicalPlan::Extension(Extension { node })))?))
+}
+
+/// The same of an aggregate without a window, with what its keys stand for. One on an aggregate is about whole groups.
+fn push_below_aggregate(conditions: Vec<Expr>, mut aggregate: Aggregate) -> Result<Transformed<LogicalPlan>> {
+    let schema = Arc::clone(&aggregate.schema);
+    let key = |column: &Column| schema.maybe_index_of_column(column).and_then(|index| aggregate.group_expr.get(index));
+    let goes = |condition: &Expr| {
+        let columns = condition.column_refs();
+        let of_keys = |column| key(column).is_some_and(|key| !is_computed_once(key));
+        !condition.is_volatile() && !columns.is_empty() && columns.into_iter().all(of_keys)
+    };
+    let (kept, pushed) = split(conditions, &schema, goes);
+    if pushed.is_empty() {
+        return Ok(Transformed::no(filtered(kept, Arc::new(LogicalPlan::Aggregate(aggregate)))?));
+    }
+    let pushed: Result<Vec<Expr>> = pushed
+        .into_iter()
+        .map(|condition| over(condition, &schema, |index| aggregate.group_expr[index].clone().unalias_nested().data))
+        .collect();
+    aggregate.input = Arc::new(filtered(pushed?, aggregate.input)?);
+    Ok(Transformed::yes(filtered(kept, Arc::new(LogicalPlan::Aggregate(aggregate)))?))
 }
 
 /// The conditions that stay above a node, and those that go below it.

@@ -53,6 +53,11 @@ const SYNTAX: &[(&str, &str)] = &[
 /// Functions whose calls are never the same value, even on the same row.
 pub(crate) const FRESH_PER_CALL: &[&str] = &["random", "uuid"];
 
+/// Those whose calls are another value each time, on the same row too: these, and those that read the clock.
+pub(crate) fn is_changing(name: &str) -> bool {
+    FRESH_PER_CALL.contains(&name) || ["now", "current_date", "current_time"].contains(&name)
+}
+
 pub(crate) struct Registry {
     pub(crate) scalars: BTreeMap<String, Arc<ScalarUDF>>,
     pub(crate) aggregates: BTreeMap<String, Arc<AggregateUDF>>,

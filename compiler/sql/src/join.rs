@@ -6,7 +6,8 @@
 //! rest is a condition on pairs of rows.
 //!
 //! So every row has a moment from which it finds no further partner, which is when the watermark passes its window's end.
-//! No other join has that; they are refused, once a query is bound, with the place of the join.
+//! No other join has that; they are refused, once a query is bound, with the place of the join. So are joins of updated
+//! rows, which would have to take back pairs.
 //!
 //! Not here: which kinds of joins there are (the check of the syntax tree), what the sides send (lowering).
 
@@ -21,6 +22,7 @@ use sqlparser::ast::{Join as SqlJoin, JoinConstraint, Query, Select, Spanned, Ta
 
 use crate::check::join_name;
 use crate::diagnostic::{Diagnostic, Span, span_of};
+use crate::scope::is_updating;
 use crate::translate::place;
 use crate::using::constraint;
 use crate::window::TumbleNode;
@@ -40,6 +42,8 @@ pub(crate) struct Conditions<'a> {
 /// Why a join is no windowed join.
 pub(crate) enum Refusal {
     Kind,
+    /// A side's rows are taken back and replaced.
+    Updated,
     /// A side has no window.
     NoWindow,
     NotByWindow,
@@ -53,6 +57,9 @@ impl<'a> Conditions<'a> {
         let Some(kind) = kind_of(join).filter(|_| join.null_equality == NullEquality::NullEqualsNothing) else {
             return Err(Refusal::Kind);
         };
+        if is_updating(&join.left) || is_updating(&join.right) {
+            return Err(Refusal::Updated);
+        }
         let mut equal = Vec::new();
         let mut rest = Vec::new();
         for (left, right) in &join.on {
@@ -93,6 +100,7 @@ impl Refusal {
         let name = kind_of(join).map_or("this kind of join", join_name);
         match self {
             Refusal::Kind => Diagnostic::unsupported(span, name),
+            Refusal::Updated => Diagnostic::unsupported(span, format!("{name} of updated rows")),
             Refusal::NoWindow => Diagnostic::unsupported(span, format!("{name} of rows that are in no time window")),
             Refusal::NotByWindow => Diagnostic::unsupported(span, format!("{name} that is not by the time window"))
                 .with_hint("say that the windows are equal: ON a.key = b.key AND a.window = b.window"),

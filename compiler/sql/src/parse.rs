@@ -64,7 +64,7 @@ pub(crate) enum Statement {
     },
     Set {
         name: String,
-        value: String,
+        values: Vec<Expr>,
         span: Option<Span>,
     },
     /// Understood, but not ours to do.
@@ -515,8 +515,7 @@ fn convert(
             Statement::Insert { table: table_name(name)?, columns, query, span }
         }
         SqlStatement::Set(Set::SingleAssignment { variable, values, .. }) => {
-            let value = values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Statement::Set { name: variable.to_string().to_lowercase(), value, span }
+            Statement::Set { name: variable.to_string().to_lowercase(), values, span }
         }
         other => {
             let text = other.to_string();
@@ -671,7 +670,10 @@ impl fmt::Display for Statement {
                 write!(f, "INSERT INTO {table}{}\n{query:#}", column_list(columns))
             }
             Statement::Select { query, .. } => write!(f, "{query:#}"),
-            Statement::Set { name, value, .. } => write!(f, "SET {name} = {value}"),
+            Statement::Set { name, values, .. } => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                write!(f, "SET {name} = {}", values.join(", "))
+            }
             Statement::Unsupported { text, .. } => f.write_str(text),
         }
     }

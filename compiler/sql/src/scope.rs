@@ -31,8 +31,10 @@ pub(crate) struct Column {
 pub(crate) struct Rows {
     /// `None`: not known.
     pub(crate) columns: Option<Vec<Column>>,
-    /// Whether they have an event time: the results of a time window have none.
+    /// Whether they have an event time: the results of an aggregate have none.
     pub(crate) timed: bool,
+    /// Whether rows are taken back and replaced: those of an aggregate without a window are.
+    pub(crate) updating: bool,
 }
 
 /// Rows under a name.
@@ -72,7 +74,7 @@ impl Column {
 
 impl Rows {
     pub(crate) fn unknown() -> Rows {
-        Rows { columns: None, timed: true }
+        Rows { columns: None, timed: true, updating: false }
     }
 
     pub(crate) fn of(relation: &Relation) -> Rows {
@@ -80,15 +82,18 @@ impl Rows {
             // A sink that takes the columns of its INSERT.
             Relation::Table(table) if table.columns.is_empty() => Rows::unknown(),
             Relation::Table(table) => {
-                Rows { columns: Some(Column::all_of(table.schema().to_arrow().fields())), timed: true }
+                Rows { columns: Some(Column::all_of(table.schema().to_arrow().fields())), timed: true, updating: false }
             }
             Relation::Memory { schema, rows } => Rows {
                 columns: Some(Column::all_of(schema.to_arrow().fields())),
                 timed: rows.as_ref().is_none_or(is_timed),
+                updating: rows.as_ref().is_some_and(is_updating),
             },
-            Relation::View(plan) => {
-                Rows { columns: Some(Column::all_of(plan.schema().fields())), timed: is_timed(plan) }
-            }
+            Relation::View(plan) => Rows {
+                columns: Some(Column::all_of(plan.schema().fields())),
+                timed: is_timed(plan),
+                updating: is_updating(plan),
+            },
             Relation::Broken => Rows::unknown(),
         }
     }
@@ -129,6 +134,14 @@ fn is_timed(plan: &LogicalPlan) -> bool {
     }
 }
 
+/// Whether the rows of a bound plan are taken back and replaced: there is an aggregate without a window in it.
+pub(crate) fn is_updating(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(_) => true,
+        other => other.inputs().into_iter().any(is_updating),
+    }
+}
+
 /// What is found among the columns of one relation.
 enum Among<'a> {
     One(&'a Column),
@@ -164,6 +177,11 @@ impl Scope {
     /// Whether the rows that are read have an event time.
     pub(crate) fn is_timed(&self) -> bool {
         self.relations.iter().all(|named| named.rows.timed)
+    }
+
+    /// Whether the rows that are read are taken back and replaced.
+    pub(crate) fn is_updating(&self) -> bool {
+        self.relations.iter().any(|named| named.rows.updating)
     }
 
     /// The relation of that name.

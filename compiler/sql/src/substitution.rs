@@ -72,6 +72,21 @@ impl Below {
                 }
                 all
             }
+            LogicalPlan::Aggregate(aggregate) => {
+                let mut below = Below::of(&aggregate.input);
+                let mut columns = Vec::with_capacity(aggregate.schema.fields().len());
+                let mut deepest = 0;
+                // A filter on keys alone goes below the groups, with the keys' expressions.
+                for key in &aggregate.group_expr {
+                    let (parts, depth) = below.substituted(key, aggregate.input.schema());
+                    columns.push(parts);
+                    deepest = deepest.max(depth);
+                }
+                columns.resize(aggregate.schema.fields().len(), 1);
+                below.depth += deepest;
+                below.columns = columns;
+                below
+            }
             LogicalPlan::Join(join) => {
                 let (left, right) = (Below::of(&join.left), Below::of(&join.right));
                 let mut both = Below {

@@ -1,4 +1,4 @@
-//! The windowed aggregate as a node of the logical plan.
+//! The windowed aggregate as a node of the logical plan. One without a window stays DataFusion's own.
 //!
 //! SQL writes a window as a group key, `GROUP BY tumble(interval '10 seconds')`. To DataFusion that is an aggregate
 //! over the value of a function, and its rules would push filters on the window below the aggregate or fold its
@@ -89,10 +89,10 @@ impl UserDefinedLogicalNodeCore for TumbleNode {
     }
 }
 
-/// Replaces every aggregate of an analyzed plan.
+/// Replaces every windowed aggregate of an analyzed plan.
 ///
 /// # Errors
-/// An aggregate without a window or with two, a width that is not a constant length of time.
+/// An aggregate with two windows, a width that is not a constant length of time.
 pub(crate) fn replace_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up(|plan| match plan {
         LogicalPlan::Aggregate(aggregate) => Ok(Transformed::yes(replace(aggregate)?)),
@@ -117,7 +117,7 @@ fn replace(aggregate: Aggregate) -> Result<LogicalPlan> {
             key => keys.push(key),
         }
     }
-    let Some((window, width)) = window else { return plan_err!("GROUP BY without a time window is not supported yet") };
+    let Some((window, width)) = window else { return Ok(LogicalPlan::Aggregate(aggregate)) };
     let node = TumbleNode {
         input: Arc::unwrap_or_clone(aggregate.input),
         keys,
@@ -138,6 +138,12 @@ fn calls_tumble(expr: &Expr) -> Result<bool> {
     Ok(found)
 }
 
+/// The nanoseconds of an interval without months; `None`: too many.
+pub(crate) fn length_nanos(interval: IntervalMonthDayNano) -> Option<i64> {
+    let IntervalMonthDayNano { months: _, days, nanoseconds } = interval;
+    i64::from(days).checked_mul(86_400_000_000_000)?.checked_add(nanoseconds)
+}
+
 fn width_nanos(width: &Expr) -> Result<i64> {
     let constant = match width {
         Expr::Literal(..) => width.clone(),
@@ -146,12 +152,10 @@ fn width_nanos(width: &Expr) -> Result<i64> {
     let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(value)), _) = constant else {
         return plan_err!("the width of a time window must be a constant interval");
     };
-    let IntervalMonthDayNano { months, days, nanoseconds } = value;
-    if months != 0 {
+    if value.months != 0 {
         return plan_err!("windows do not support durations specified as months");
     }
-    let nanos = i64::from(days).checked_mul(86_400_000_000_000).and_then(|days| days.checked_add(nanoseconds));
-    match nanos {
+    match length_nanos(value) {
         Some(nanos) if nanos > 0 => Ok(nanos),
         Some(_) => plan_err!("the width of a time window must be more than 0"),
         None => plan_err!("the width of a time window is too large"),

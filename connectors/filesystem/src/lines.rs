@@ -11,8 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use arrow::array::ArrayRef;
 use connectors_options::filesystem::Compression;
-use formats::{Encoder, Format};
-use schema::Schema;
+use formats::Encoder;
 use worker_lib::connector::SinkCounters;
 
 /// Bytes that wait for the operating system to be asked.
@@ -35,14 +34,7 @@ enum Out {
 
 impl LineWriter {
     /// Goes on at the end of a file, with a header where it begins.
-    pub(crate) fn new(
-        file: Counted,
-        format: &Format,
-        compression: Compression,
-        schema: &Schema,
-        begins: bool,
-    ) -> io::Result<Self> {
-        let encoder = Encoder::new(format, schema).map_err(io::Error::other)?;
+    pub(crate) fn new(file: Counted, encoder: Encoder, compression: Compression, begins: bool) -> io::Result<Self> {
         let out = Out::Plain(BufWriter::with_capacity(BUFFER, file));
         let mut writer = LineWriter { encoder, lines: Vec::new(), compression, out: Some(out) };
         if begins {

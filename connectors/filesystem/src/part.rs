@@ -14,12 +14,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use connectors_options::filesystem::{Compression, FilesystemSink};
-use formats::{Format, ParquetCompression, ParquetOptions};
+use connectors_options::filesystem::FilesystemSink;
+use formats::{Encoder, Format, ParquetCompression, ParquetOptions};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::file::properties::WriterProperties;
-use schema::Schema;
+use schema::{Changelog, Schema};
 use worker_lib::TaskError;
 use worker_lib::connector::SinkCounters;
 
@@ -48,12 +48,13 @@ impl Part {
         temporary: Temporary,
         options: &FilesystemSink,
         schema: &Schema,
+        changelog: Option<&Changelog>,
         counters: &Arc<SinkCounters>,
     ) -> Result<Self, TaskError> {
         let file = File::create(&temporary.path).map_err(|error| io_error("create", &temporary.path, &error))?;
         let written = Arc::default();
         let counted = Counted { file, counters: Arc::clone(counters), written: Arc::clone(&written) };
-        let writer = Writer::new(counted, &options.format, options.compression, schema)
+        let writer = Writer::new(counted, options, schema, changelog)
             .map_err(|error| io_error("write", &temporary.path, &error))?;
         let now = Instant::now();
         Ok(Part { temporary, writer, begun: now, touched: now, schema: schema.clone(), written })
@@ -104,12 +105,18 @@ impl Part {
 }
 
 impl Writer {
-    fn new(file: Counted, format: &Format, compression: Compression, schema: &Schema) -> io::Result<Writer> {
-        if let Format::Parquet(options) = format {
+    fn new(
+        file: Counted,
+        options: &FilesystemSink,
+        schema: &Schema,
+        changelog: Option<&Changelog>,
+    ) -> io::Result<Writer> {
+        if let Format::Parquet(options) = &options.format {
             let writer = ArrowWriter::try_new(file, schema.to_arrow(), Some(properties(options)?)).map_err(io_of)?;
             return Ok(Writer::Parquet(Box::new(writer)));
         }
-        Ok(Writer::Lines(Box::new(LineWriter::new(file, format, compression, schema, true)?)))
+        let encoder = Encoder::of_changes(&options.format, schema, changelog).map_err(io::Error::other)?;
+        Ok(Writer::Lines(Box::new(LineWriter::new(file, encoder, options.compression, true)?)))
     }
 
     fn finish(self) -> io::Result<()> {

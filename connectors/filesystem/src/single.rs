@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use arrow::array::ArrayRef;
 use connectors_options::filesystem::FilesystemSink;
-use formats::Format;
+use formats::{Encoder, Format};
 use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schema::Schema;
@@ -92,7 +92,9 @@ impl InPlace {
         };
         let counted = Counted { file, counters: Arc::clone(&self.cx.counters), written: Arc::default() };
         let FilesystemSink { format, compression, .. } = &self.options;
-        LineWriter::new(counted, format, *compression, &self.cx.schema, length == 0)
+        let encoder = Encoder::of_changes(format, &self.cx.schema, self.cx.changelog.as_ref());
+        let encoder = encoder.map_err(TaskError::fatal)?;
+        LineWriter::new(counted, encoder, *compression, length == 0)
             .map_err(|error| io_error("write", &self.path, &error))
     }
 
@@ -266,7 +268,7 @@ fn begin(
         |error: String| TaskError::fatal(format!("cannot go on writing \"{}\" behind its rows: {error}", options.path));
     let created = temporary::create_directories(&temporary::parent(&temporary.path))?;
     temporary::sync_directories(&created.into_iter().collect())?;
-    let mut part = Part::create(temporary, options, schema, counters)?;
+    let mut part = Part::create(temporary, options, schema, None, counters)?;
     let Some(last) = last else { return Ok(part) };
     let reader = ParquetRecordBatchReaderBuilder::try_new(last)
         .and_then(|builder| builder.with_batch_size(COPY_ROWS).build())

@@ -48,7 +48,12 @@ impl Files {
     fn new(cx: SinkContext) -> Result<Self, TaskError> {
         let options: FilesystemSink = serde_json::from_value(cx.options.clone())
             .map_err(|error| TaskError::fatal(format!("cannot read the options of table \"{}\": {error}", cx.table)))?;
-        let column = |name: &String| cx.schema.index_of(name);
+        // The first column of a changelog is none of the rows'.
+        let first = usize::from(cx.changelog.is_some());
+        let column = |name: &String| {
+            let index = cx.schema.fields.iter().skip(first).position(|field| field.name == *name)?;
+            Some(first + index)
+        };
         let partition_by = options.partition_by.iter().map(column).collect::<Option<Vec<_>>>();
         let partition_by = partition_by.ok_or_else(|| TaskError::fatal("a partitioning column does not exist"))?;
         Ok(Files {
@@ -114,7 +119,8 @@ impl Files {
             self.touched.extend(temporary::create_directories(&parent)?);
             self.touched.insert(parent);
             let temporary = Temporary::new(path, &self.cx.attempt, self.cx.task, self.files);
-            let part = Part::create(temporary, &self.options, &self.cx.schema, &self.cx.counters)?;
+            let SinkContext { schema, changelog, counters, .. } = &self.cx;
+            let part = Part::create(temporary, &self.options, schema, changelog.as_ref(), counters)?;
             self.files += 1;
             self.open.insert(directory.to_owned(), part);
         }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use arrow::array::{ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::Int64Type;
 use connectors_options::{Options, find};
 use parquet::arrow::ArrowWriter;
-use schema::{EVENT_TIME, Field, ScalarType, Schema};
+use schema::{Changelog, EVENT_TIME, Field, ScalarType, Schema};
 use serde_json::Value;
 use worker_lib::connector::{
     Attempt, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters, SourceEvent,
@@ -96,13 +96,25 @@ fn sink(
     pairs: &[(&str, &str)],
     generation: u64,
 ) -> Result<(Box<dyn Sink>, Arc<SinkCounters>), TaskError> {
+    sink_of(connector, pairs, generation, None)
+}
+
+/// Of a changelog, if there is one, of such rows.
+fn sink_of(
+    connector: &str,
+    pairs: &[(&str, &str)],
+    generation: u64,
+    changelog: Option<Changelog>,
+) -> Result<(Box<dyn Sink>, Arc<SinkCounters>), TaskError> {
+    let first = changelog.as_ref().map(|_| Changelog::retract_field());
     let validated = find(connector).unwrap().sink(&mut options(pairs), &schema()).unwrap().unwrap();
     let def = if connector == "filesystem" { &FILESYSTEM_SINK } else { &SINGLE_FILE_SINK };
     let counters: Arc<SinkCounters> = Arc::default();
     let sink = def.sink.unwrap()(SinkContext {
         table: "t".into(),
         options: validated.config,
-        schema: schema(),
+        schema: Schema::new(first.into_iter().chain(schema().fields).collect()),
+        changelog,
         task: 0,
         parallelism: 1,
         counters: Arc::clone(&counters),
@@ -387,6 +399,38 @@ async fn partitions_and_rolling_by_size() {
     assert_eq!(read("b=x%2Fy/p-00001-000.json"), "{\"a\":1,\"b\":\"x/y\"}\n{\"a\":3,\"b\":\"x/y\"}\n");
     assert_eq!(read("b=__HIVE_DEFAULT_PARTITION__/p-00000-000.json"), "{\"a\":2,\"b\":null}\n");
     assert_eq!(read("b=__HIVE_DEFAULT_PARTITION__/p-00002-000.json"), "{\"a\":4,\"b\":null}\n");
+}
+
+#[tokio::test]
+async fn changes_of_rows_are_written_with_their_kind() {
+    let directory = tempfile::tempdir().unwrap();
+    let changes = |retracts: &[bool], numbers: &[i64], texts: &[Option<&str>]| {
+        let Batch { mut columns, rows } = batch(numbers, texts);
+        columns.insert(0, Arc::new(BooleanArray::from(retracts.to_vec())) as ArrayRef);
+        Batch::new(columns, rows)
+    };
+    let rows = changes(&[false, true, false, true, false], &[1, 1, 1, 2, 2], &[None, None, Some("x"), None, None]);
+    let file = text(&directory.path().join("out.json"));
+    let parts = text(&directory.path().join("parts"));
+    let (nothing, serial): (&[(&str, &str)], &[(&str, &str)]) =
+        (&[], &[("partitioning.fields", "b"), ("filename.strategy", "serial")]);
+    for (connector, path, more) in [("single_file", &file, nothing), ("filesystem", &parts, serial)] {
+        let pairs = [&[("path", path.as_str()), ("format", "debezium_json")][..], more].concat();
+        let changelog = Changelog { key: Some(vec![1]) };
+        let (mut sink, _) = sink_of(connector, &pairs, 1, Some(changelog)).unwrap();
+        sink.write(rows.clone()).await.unwrap();
+        let token = sink.prepare().await.unwrap().unwrap();
+        sink.publish(token).await.unwrap();
+    }
+    let read = |name: &str| fs::read_to_string(directory.path().join(name)).unwrap();
+    let (new, old) = (r#"{"before":null,"after":{"a":1,"b":null},"op":"c"}"#, r#"{"a":1,"b":null}"#);
+    let same = r#"{"before":{"a":2,"b":null},"after":{"a":2,"b":null},"op":"u"}"#;
+    let expected = format!("{new}\n{{\"before\":{old},\"after\":{{\"a\":1,\"b\":\"x\"}},\"op\":\"u\"}}\n{same}\n");
+    assert_eq!(read("out.json"), expected);
+    // A row that goes to another directory is taken out of one and put into the other.
+    let gone = format!("{new}\n{{\"before\":{old},\"after\":null,\"op\":\"d\"}}\n{same}\n");
+    assert_eq!(read("parts/b=__HIVE_DEFAULT_PARTITION__/00000-000.json"), gone);
+    assert_eq!(read("parts/b=x/00001-000.json"), "{\"before\":null,\"after\":{\"a\":1,\"b\":\"x\"},\"op\":\"c\"}\n");
 }
 
 #[tokio::test]

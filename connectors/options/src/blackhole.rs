@@ -25,6 +25,6 @@ impl Connector for Blackhole {
         for prefix in ["framing.", "json.", "csv.", "parquet.", "avro.", "protobuf."] {
             options.take_all(prefix);
         }
-        Some(Validated::new(&BlackholeSink {}, None))
+        Some(Validated::new(&BlackholeSink {}, None).map(|validated| validated.with_updates(true)))
     }
 }

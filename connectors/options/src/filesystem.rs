@@ -93,7 +93,10 @@ impl Connector for Filesystem {
     }
 
     fn sink(&self, options: &mut Options, schema: &Schema) -> Option<Result<Validated, OptionError>> {
-        Some(sink(options, schema).and_then(|sink| Validated::new(&sink, None)))
+        Some(sink(options, schema).and_then(|sink| {
+            let updates = sink.format.has_updates();
+            Ok(Validated::new(&sink, None)?.with_updates(updates))
+        }))
     }
 }
 

@@ -29,8 +29,17 @@ const FORMATS: &[(&str, &str)] = &[
 /// group by itself; a larger one is bytes, as nobody wants row groups of fewer bytes.
 const MOST_ROW_GROUP_ROWS: u64 = 1024 * 1024;
 
+/// Those that only sinks have.
+const WRITTEN: &[(&str, &str)] = &[("debezium_json", "debezium_json")];
+
 /// Formats that users know from elsewhere.
-const NOT_YET: &[&str] = &["avro", "debezium_json", "protobuf"];
+const NOT_YET: &[&str] = &["avro", "protobuf"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Reading,
+    Writing,
+}
 
 /// Takes the options of a source's format.
 ///
@@ -42,7 +51,7 @@ pub fn take_reading(
     carrier: Carrier,
     default: Option<Format>,
 ) -> Result<Reading, OptionError> {
-    let format = take_format(options, schema, carrier, default)?;
+    let format = take_format(options, schema, carrier, default, Use::Reading)?;
     let lines = !matches!(format, Format::Parquet(_));
     let bad_data = options.take_choice("bad_data", &[("fail", BadData::Fail), ("drop", BadData::Drop)])?;
     if bad_data == Some(BadData::Drop) && !lines {
@@ -67,7 +76,7 @@ pub fn take_writing(
     carrier: Carrier,
     default: Option<Format>,
 ) -> Result<Format, OptionError> {
-    let format = take_format(options, schema, carrier, default)?;
+    let format = take_format(options, schema, carrier, default, Use::Writing)?;
     let lines = !matches!(format, Format::Parquet(_));
     if take_framing(options, lines)?.is_some() && lines {
         options.without_effect("framing.newline.max_length", "on a sink");
@@ -99,6 +108,7 @@ fn take_format(
     schema: &Schema,
     carrier: Carrier,
     default: Option<Format>,
+    wanted: Use,
 ) -> Result<Format, OptionError> {
     let word = match (options.take("format"), default) {
         (Some(word), _) => word.to_ascii_lowercase(),
@@ -108,9 +118,26 @@ fn take_format(
     if NOT_YET.contains(&word.as_str()) {
         return Err(OptionError::new("format", format!("format '{word}' is not supported yet")));
     }
+    let formats = match wanted {
+        Use::Reading if WRITTEN.iter().any(|(written, _)| *written == word) => {
+            return Err(OptionError::new("format", format!("format '{word}' of a source is not supported yet"))
+                .with_hint("only sinks have it: changes of rows cannot be read yet"));
+        }
+        Use::Reading => FORMATS.to_vec(),
+        Use::Writing => [FORMATS, WRITTEN].concat(),
+    };
     let mut only = Options::new([("format".to_owned(), word)]);
-    match only.take_choice("format", FORMATS)? {
-        Some("json") => Ok(Format::Json(take_json(options, schema)?)),
+    match only.take_choice("format", &formats)? {
+        Some("json") => Ok(Format::Json(take_json(options, schema, JsonOptions::default())?)),
+        Some("debezium_json") => {
+            // As those who read Debezium expect it.
+            let default = JsonOptions {
+                timestamp_format: TimestampFormat::UnixMillis,
+                decimal_encoding: DecimalEncoding::Bytes,
+                ..JsonOptions::default()
+            };
+            Ok(Format::DebeziumJson(take_json(options, schema, default)?))
+        }
         Some("csv") => Ok(Format::Csv(take_csv(options, schema)?)),
         Some("raw_string") => Ok(Format::RawString),
         Some("raw_bytes") => Ok(Format::RawBytes),
@@ -119,7 +146,7 @@ fn take_format(
     }
 }
 
-fn take_json(options: &mut Options, schema: &Schema) -> Result<JsonOptions, OptionError> {
+fn take_json(options: &mut Options, schema: &Schema, default: JsonOptions) -> Result<JsonOptions, OptionError> {
     if options.take_parsed("json.confluent_schema_registry", "true or false")? == Some(true) {
         let key = "json.confluent_schema_registry";
         return Err(OptionError::new(key, "schema registries are not supported yet"));
@@ -133,8 +160,8 @@ fn take_json(options: &mut Options, schema: &Schema) -> Result<JsonOptions, Opti
         &[("number", DecimalEncoding::Number), ("string", DecimalEncoding::String), ("bytes", DecimalEncoding::Bytes)],
     )?;
     Ok(JsonOptions {
-        timestamp_format: timestamp_format.unwrap_or_default(),
-        decimal_encoding: decimal_encoding.unwrap_or_default(),
+        timestamp_format: timestamp_format.unwrap_or(default.timestamp_format),
+        decimal_encoding: decimal_encoding.unwrap_or(default.decimal_encoding),
         unstructured: options.take_parsed("json.unstructured", "true or false")?.unwrap_or(false),
         include_schema: options.take_parsed("json.include_schema", "true or false")?.unwrap_or(false),
         exact_keys: case_matters(&schema.fields),

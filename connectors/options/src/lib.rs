@@ -56,6 +56,8 @@ pub struct Validated {
     /// Most tasks of a sink that may run at once; `None`: any number. A source is read by as many tasks as there are:
     /// those that find nothing end at once.
     pub max_parallelism: Option<usize>,
+    /// Whether a sink can take back rows that were written.
+    pub updates: bool,
 }
 
 impl Validated {
@@ -63,9 +65,13 @@ impl Validated {
     /// Never for an options struct, which is plain data.
     pub(crate) fn new(config: &impl serde::Serialize, max_parallelism: Option<usize>) -> Result<Self, OptionError> {
         match serde_json::to_value(config) {
-            Ok(config) => Ok(Validated { config, max_parallelism }),
+            Ok(config) => Ok(Validated { config, max_parallelism, updates: false }),
             Err(error) => Err(OptionError { key: None, message: error.to_string(), hint: None }),
         }
+    }
+
+    pub(crate) fn with_updates(self, updates: bool) -> Self {
+        Validated { updates, ..self }
     }
 }
 
@@ -205,6 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn sinks_say_whether_rows_can_be_taken_back() {
+        let schema = Schema::new(vec![Field::new("a", ScalarType::Int64, true)]);
+        let updates = |name: &str, given: &[(&str, &str)]| {
+            let mut options = Options::new(given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+            find(name).unwrap().sink(&mut options, &schema).unwrap().unwrap().updates
+        };
+        for (name, path) in [("filesystem", &[("path", "x")][..]), ("single_file", &[("path", "x")]), ("stdout", &[])] {
+            for (format, expected) in [("json", false), ("csv", false), ("debezium_json", true)] {
+                assert_eq!(updates(name, &[path, &[("format", format)]].concat()), expected, "{name}, {format}");
+            }
+        }
+        assert!(updates("blackhole", &[]));
+        let config = sink("stdout", &[("format", "debezium_json"), ("json.decimal_encoding", "number")]).unwrap();
+        let options: stdout::StdoutSink = serde_json::from_value(config).unwrap();
+        let formats::Format::DebeziumJson(json) = options.format else { panic!("not Debezium") };
+        assert_eq!(json.timestamp_format, formats::TimestampFormat::UnixMillis);
+        assert_eq!(json.decimal_encoding, formats::DecimalEncoding::Number);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let cases = [
             (source("filesystem", &[("format", "json")]), "option \"path\" is required"),
@@ -245,6 +271,15 @@ mod tests {
             (
                 sink("single_file", &[("path", "x"), ("format", "parquet"), ("parquet.row_group_size", "0")]),
                 "option \"parquet.row_group_size\" must be above 0",
+            ),
+            (
+                source("single_file", &[("path", "x"), ("format", "debezium_json")]),
+                "format 'debezium_json' of a source is not supported yet",
+            ),
+            (
+                sink("stdout", &[("format", "debezium")]),
+                "option \"format\" must be one of 'json', 'csv', 'parquet', 'raw_string', 'raw_bytes', 'debezium_json', \
+                 not 'debezium'",
             ),
             (source("impulse", &[("event_rate", "0")]), "option \"event_rate\" must be a number above 0, not '0'"),
             (source("nexmark", &[]), "option \"event_rate\" is required"),

@@ -62,5 +62,5 @@ fn sink(options: &mut Options, schema: &Schema) -> Result<Validated, OptionError
         partition_by: Vec::new(),
         naming: Naming::default(),
     };
-    Validated::new(&sink, Some(1))
+    Ok(Validated::new(&sink, Some(1))?.with_updates(sink.format.has_updates()))
 }

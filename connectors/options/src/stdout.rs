@@ -23,6 +23,9 @@ impl Connector for Stdout {
 
     fn sink(&self, options: &mut Options, schema: &Schema) -> Option<Result<Validated, OptionError>> {
         let format = take_writing(options, schema, Carrier::Lines, Some(Format::Json(JsonOptions::default())));
-        Some(format.and_then(|format| Validated::new(&StdoutSink { format }, Some(1))))
+        Some(format.and_then(|format| {
+            let updates = format.has_updates();
+            Ok(Validated::new(&StdoutSink { format }, Some(1))?.with_updates(updates))
+        }))
     }
 }

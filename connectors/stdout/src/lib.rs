@@ -47,7 +47,7 @@ impl Stdout {
         };
         let StdoutSink { format, .. } =
             serde_json::from_value(cx.options.clone()).map_err(|error| wrong(error.to_string()))?;
-        let encoder = Encoder::new(&format, &cx.schema).map_err(&wrong)?;
+        let encoder = Encoder::of_changes(&format, &cx.schema, cx.changelog.as_ref()).map_err(&wrong)?;
         let mut buffer = Vec::new();
         if cx.task == 0 {
             encoder.header(&mut buffer);
@@ -107,9 +107,9 @@ impl Sink for Stdout {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array};
     use formats::{Format, JsonOptions};
-    use schema::{Field, ScalarType, Schema};
+    use schema::{Changelog, Field, ScalarType, Schema};
     use worker_lib::connector::Attempt;
 
     use super::*;
@@ -143,6 +143,7 @@ mod tests {
             table: "t".into(),
             options: serde_json::json!({ "format": format }),
             schema: Schema::new(vec![Field::new("a", ScalarType::Int64, true)]),
+            changelog: None,
             task: 0,
             parallelism: 1,
             counters: counters.clone(),
@@ -168,6 +169,28 @@ mod tests {
         assert_eq!(sink.prepare().await.unwrap(), None);
         assert_eq!(*lines.lock().unwrap(), b"{\"a\":1}\n{\"a\":2}\n");
         assert_eq!(counters.bytes.load(Relaxed), 16);
+    }
+
+    #[tokio::test]
+    async fn changes_are_envelopes() {
+        let lines: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let format = Format::DebeziumJson(JsonOptions::default());
+        let cx = SinkContext {
+            table: "t".into(),
+            options: serde_json::json!({ "format": format }),
+            schema: Schema::new(vec![Changelog::retract_field(), Field::new("a", ScalarType::Int64, true)]),
+            changelog: Some(Changelog { key: None }),
+            task: 0,
+            parallelism: 1,
+            counters: Arc::default(),
+            attempt: Attempt::default(),
+        };
+        let mut sink = Stdout::new(cx, Arc::new(Mutex::new(Pipe { lines: lines.clone(), most: usize::MAX }))).unwrap();
+        let retract: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        sink.write(Batch::new(vec![retract, column], 1)).await.unwrap();
+        sink.flush().await.unwrap();
+        assert_eq!(*lines.lock().unwrap(), b"{\"before\":{\"a\":1},\"after\":null,\"op\":\"d\"}\n");
     }
 
     #[tokio::test]

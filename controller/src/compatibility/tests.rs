@@ -40,6 +40,7 @@ fn table(keys: usize, columns: &[Column]) -> TableSpec {
             sources: vec!["bids".into()],
             sinks: vec!["totals".into()],
             rows: "bids on dt".into(),
+            results: vec![],
         },
     }
 }
@@ -77,6 +78,7 @@ fn plan(query: &Query) -> JobPlan {
         input_schema: Default::default(),
         output_schema: Default::default(),
         tables: vec![],
+        updating_ttl_micros: None,
     };
     let (table, connector) = query.source;
     let source = SourcePlan {
@@ -88,7 +90,7 @@ fn plan(query: &Query) -> JobPlan {
         idle_micros: None,
     };
     let (table, connector) = query.sink;
-    let sink = SinkPlan { table: table.into(), connector: connector.into(), options: json!({}) };
+    let sink = SinkPlan { table: table.into(), connector: connector.into(), options: json!({}), changelog: None };
     let edge = |from, to| EdgePlan { from, to, port: 0, exchange: ExchangePlan::Forward };
     JobPlan {
         code: format!("{query:?}"),
@@ -172,7 +174,10 @@ fn operators_are_judged() {
         table
     };
     let groups = || table(1, &[AUCTION, START, COUNT, TOTAL]);
-    let cases: [Case; 18] = [
+    let writing = |results: &[&str]| {
+        changed(|table| table.operator.results = results.iter().map(|result| (*result).to_owned()).collect())
+    };
+    let cases: [Case; 20] = [
         ("the same", query(), query(), [Reuse; 3], ""),
         (
             "another sink",
@@ -258,6 +263,20 @@ fn operators_are_judged() {
             changed(|table| table.operator.rows = "bids WHERE price > 5 on dt".into()),
             [Refuse, Rebuild, Migrate],
             "its rows are \"bids WHERE price > 5 on dt\", and were \"bids on dt\"",
+        ),
+        (
+            "results that would be taken back in another form",
+            writing(&["count(*) AS n of groups into totals"]),
+            writing(&["count(*) AS m of groups into totals"]),
+            [Refuse, Rebuild, Migrate],
+            "it writes \"count(*) AS m of groups into totals\", and wrote \"count(*) AS n of groups into totals\"",
+        ),
+        (
+            "results that are taken back in one sink less",
+            writing(&["count(*) AS n of groups into others", "count(*) AS n of groups into totals"]),
+            writing(&["count(*) AS n of groups into totals"]),
+            [Reuse; 3],
+            "",
         ),
         (
             "other windows",

@@ -202,6 +202,7 @@ async fn a_job_runs_reports_and_finishes() {
     let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
     let Some(FromController::Start(start)) = attached.hear().await else { panic!("no start") };
     assert_eq!((start.plan, start.source_batch_rows, start.source_linger_millis), (spec().plan, 512, 100));
+    assert_eq!(start.update_flush_millis, 2_000);
     attached.say(Message::Started(rpc::Started {})).await;
     reaches(&job, JobState::Running).await;
     let task = rpc::TaskProgress { rows_out: 42, ..Default::default() };

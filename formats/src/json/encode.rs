@@ -48,17 +48,47 @@ impl Encoder {
         {
             return unstructured(column, rows, out);
         }
-        if columns.len() != self.columns.len() {
-            return Err(format!("{} columns given, the schema has {}", columns.len(), self.columns.len()));
-        }
-        let resolved =
-            self.columns.iter().zip(columns).map(|((key, ty), array)| Ok((key.clone(), View::new(ty, array)?)));
-        let resolved = resolved.collect::<Result<Vec<_>, String>>()?;
+        let objects = self.objects(columns)?;
         for row in 0..rows {
-            write_members(&resolved, row, &self.options, out);
+            objects.write(row, out);
             out.push(b'\n');
         }
         Ok(())
+    }
+
+    /// The rows of a batch.
+    pub(crate) fn objects<'a>(&'a self, columns: &'a [ArrayRef]) -> Result<Objects<'a>, String> {
+        if columns.len() != self.columns.len() {
+            return Err(format!("{} columns given, the schema has {}", columns.len(), self.columns.len()));
+        }
+        let members =
+            self.columns.iter().zip(columns).map(|((key, ty), array)| Ok((key.clone(), View::new(ty, array)?)));
+        Ok(Objects { options: &self.options, members: members.collect::<Result<_, String>>()? })
+    }
+}
+
+/// The rows of a batch, each as an object.
+pub(crate) struct Objects<'a> {
+    options: &'a JsonOptions,
+    members: Vec<(Vec<u8>, View<'a>)>,
+}
+
+impl Objects<'_> {
+    pub(crate) fn write(&self, row: usize, out: &mut Vec<u8>) {
+        write_members(&self.members, row, self.options, out);
+    }
+
+    /// Whether two rows have the same values in some columns, as they are written.
+    pub(crate) fn is_alike(&self, row: usize, other: usize, columns: &[usize]) -> bool {
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        columns.iter().all(|column| {
+            let (_, view) = &self.members[*column];
+            one.clear();
+            two.clear();
+            view.write(row, self.options, &mut one);
+            view.write(other, self.options, &mut two);
+            one == two
+        })
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! Not here: windows ([`crate::window`]), aggregates ([`crate::agg`]).
 
+mod compare;
 mod hash;
 mod row;
 mod table;
@@ -23,9 +24,11 @@ mod words;
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use schema::ScalarType;
 
+pub use compare::mark_differences;
 pub use hash::hash_columns;
 
 use row::{Encoded, RowCodec};
@@ -147,32 +150,38 @@ impl KeyTable {
 
     /// The keys with these numbers, as columns.
     pub fn columns(&self, numbers: Range<usize>) -> Vec<ArrayRef> {
-        let nulls = |null: Option<u32>| {
-            let null = null.map(|null| null as usize).filter(|null| numbers.contains(null))?;
-            crate::column::validity(&numbers.clone().map(|number| number != null).collect::<Vec<_>>())
-        };
         match &self.kind {
-            Kind::Unit { .. } => Vec::new(),
             Kind::Words(table) => {
-                vec![array_of_words(&self.types[0], &table.keys[numbers.clone()], nulls(table.null))]
+                let nulls = nulls(table.null, numbers.clone());
+                vec![array_of_words(&self.types[0], &table.keys[numbers], nulls)]
             }
-            Kind::Bytes(table) => {
-                let keys = numbers.clone().map(|number| table.key(number));
-                vec![row::bytes_array(&self.types[0], keys, nulls(table.null))]
-            }
-            Kind::Rows { table, codec, .. } => codec.columns(table, &self.types, numbers),
+            _ => self.columns_at(numbers),
         }
     }
 
-    /// The keys with these numbers, which are ascending, as columns.
+    /// The same of numbers in any order.
     pub fn columns_of(&self, numbers: &[u32]) -> Vec<ArrayRef> {
-        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else { return self.columns(0..0) };
-        let columns = self.columns(first as usize..last as usize + 1);
-        if (last - first) as usize + 1 == numbers.len() {
-            return columns;
+        match (numbers.first(), numbers.last()) {
+            (Some(&first), Some(&last)) if numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]) => {
+                self.columns(first as usize..last as usize + 1)
+            }
+            _ => self.columns_at(numbers.iter().map(|&number| number as usize)),
         }
-        let at = numbers.iter().map(|number| number - first).collect::<UInt32Array>();
-        columns.iter().map(|column| crate::column::take(column, &at)).collect()
+    }
+
+    fn columns_at(&self, numbers: impl Iterator<Item = usize> + Clone) -> Vec<ArrayRef> {
+        match &self.kind {
+            Kind::Unit { .. } => Vec::new(),
+            Kind::Words(table) => {
+                let words = numbers.clone().map(|number| table.keys[number]).collect::<Vec<_>>();
+                vec![array_of_words(&self.types[0], &words, nulls(table.null, numbers))]
+            }
+            Kind::Bytes(table) => {
+                let keys = numbers.clone().map(|number| table.key(number));
+                vec![row::bytes_array(&self.types[0], keys, nulls(table.null, numbers))]
+            }
+            Kind::Rows { table, codec, .. } => codec.columns(table, &self.types, numbers),
+        }
     }
 
     /// Forgets all keys, and keeps the memory for about as many new ones.
@@ -192,6 +201,13 @@ impl KeyTable {
             Kind::Bytes(table) | Kind::Rows { table, .. } => table.memory(),
         }
     }
+}
+
+/// The null mask of keys of which one number is that of null.
+fn nulls(null: Option<u32>, numbers: impl Iterator<Item = usize> + Clone) -> Option<NullBuffer> {
+    let null = null? as usize;
+    numbers.clone().any(|number| number == null).then_some(())?;
+    crate::column::validity(&numbers.map(|number| number != null).collect::<Vec<_>>())
 }
 
 /// Which of the meant values are not null; false when all are, and then `valid` means nothing.
@@ -335,6 +351,26 @@ mod tests {
                 prop_assert_eq!(picked, taken);
             }
         }
+    }
+
+    #[test]
+    fn keys_come_back_in_any_order() {
+        let rows = [(Some(4), "d"), (None, "a long text, not in the slot"), (Some(-1), ""), (Some(9), "b")];
+        let numbers: ArrayRef = Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>());
+        let texts: ArrayRef = Arc::new(rows.iter().map(|row| row.0.map(|_| row.1)).collect::<StringArray>());
+        for columns in [vec![numbers.clone()], vec![texts.clone()], vec![numbers, texts]] {
+            let types = columns.iter().map(|column| ScalarType::from_arrow(column.data_type()).unwrap());
+            let mut table = KeyTable::new(&types.collect::<Vec<_>>());
+            table.assign(&columns.iter().map(Key::all).collect::<Vec<_>>(), rows.len(), &mut Vec::new());
+            for picked in [vec![3u32, 0, 1], vec![1, 2, 3], vec![2], vec![]] {
+                let at = UInt32Array::from(picked.clone());
+                let expected = columns.iter().map(|key| column::take(key, &at)).collect::<Vec<_>>();
+                assert_eq!(table.columns_of(&picked), expected, "{picked:?}");
+            }
+        }
+        let mut table = KeyTable::new(&[]);
+        table.assign(&[], 1, &mut Vec::new());
+        assert!(table.columns_of(&[0]).is_empty());
     }
 
     #[test]

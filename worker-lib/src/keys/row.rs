@@ -6,7 +6,6 @@
 //!
 //! Rows with lists, structs or maps are encoded by Arrow's row format instead.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, StringArray};
@@ -75,7 +74,12 @@ impl RowCodec {
     }
 
     /// The columns of the keys with these numbers.
-    pub(super) fn columns(&self, table: &BytesTable, types: &[DataType], numbers: Range<usize>) -> Vec<ArrayRef> {
+    pub(super) fn columns(
+        &self,
+        table: &BytesTable,
+        types: &[DataType],
+        numbers: impl Iterator<Item = usize> + Clone,
+    ) -> Vec<ArrayRef> {
         match self {
             RowCodec::Flat => decode(table, types, numbers),
             RowCodec::Nested(converter) => {
@@ -162,7 +166,7 @@ fn next<'a, const LEN: usize>(row: &mut &'a [u8]) -> &'a [u8; LEN] {
     value
 }
 
-fn decode(table: &BytesTable, types: &[DataType], numbers: Range<usize>) -> Vec<ArrayRef> {
+fn decode(table: &BytesTable, types: &[DataType], numbers: impl Iterator<Item = usize> + Clone) -> Vec<ArrayRef> {
     let mask_bytes = types.len().div_ceil(8);
     let mut rows = numbers.clone().map(|number| &table.key(number)[mask_bytes..]).collect::<Vec<_>>();
     let decode_column = |(index, ty): (usize, &DataType)| {

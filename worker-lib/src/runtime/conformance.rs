@@ -9,12 +9,14 @@
 //! | each watermark twice | event time that does not move says nothing |
 //! | two and three tasks | parallelism is data |
 //! | a barrier and a snapshot after each step | checkpoints come when they come |
+//! | a call of the timer after each step | so do the times that a stage has asked for |
 //! | a crash after any step, restored by one to three tasks | that is what state is for |
 //!
 //! Stages stand in a line, as they do in a pipeline, because a partial aggregate means something only to the one that
-//! merges it. They are called as the runtime calls them, but without threads, queues and clocks; state goes through
-//! real files and is shared out among other tasks as a restart does it. What comes out is compared as a multiset of
-//! rows, to the last digit: inputs should have floats whose sums are exact.
+//! merges it. They are called as the runtime calls them, but without threads and queues, and with a clock that stands;
+//! state goes through real files and is shared out among other tasks as a restart does it. What comes out is compared as a
+//! multiset of rows, to the last digit: inputs should have floats whose sums are exact. Of a changelog that is what is left
+//! when rows are gone that later ones take back; none may be taken back that is not there.
 //!
 //! Not here: stages of other crates and their inputs (`tests/conformance.rs` has the generated ones), sources, sinks.
 
@@ -49,13 +51,15 @@ pub struct Link {
     /// By port: the columns that it gets. None: there is one port, which gets all.
     ports: Vec<Vec<usize>>,
     tables: Vec<TableSpec>,
+    /// Its rows are a changelog.
+    changelog: bool,
 }
 
 impl Link {
     /// `input` is how rows come to its tasks. Those of the first link come from outside, where `Forward` deals them out in
     /// turn, like partitions of a source.
     pub fn new(name: &'static str, new: fn() -> Box<dyn Stage>, input: ExchangePlan) -> Link {
-        Link { name, new, input, ports: Vec::new(), tables: Vec::new() }
+        Link { name, new, input, ports: Vec::new(), tables: Vec::new(), changelog: false }
     }
 
     /// The next of its ports, and the columns that it gets of each row: a join's two sides have the same rows here.
@@ -67,6 +71,12 @@ impl Link {
     /// The next of its tables, as the plan has them.
     pub fn table(mut self, spec: TableSpec) -> Link {
         self.tables.push(spec);
+        self
+    }
+
+    /// Its rows say in their first column whether they are taken back: what counts is what is left of them.
+    pub fn changelog(mut self) -> Link {
+        self.changelog = true;
         self
     }
 
@@ -123,6 +133,8 @@ async fn check_all(line: &[Link], steps: &[Step]) -> Result<(), String> {
         if let Some(table) = found.unwritten {
             return Err(format!("{table} is never written, so nothing is shown"));
         }
+        let what = format!("{parallelism} tasks, a call of the timer after each step");
+        expected.compare(&what, &rehearse(&what, line, steps, parallelism, |_| Incident::Timer).await?)?;
         let what = format!("{parallelism} tasks, a crash after each step");
         let turning = |step: usize| Incident::Crash(PARALLELISMS[(step + parallelism) % PARALLELISMS.len()]);
         expected.compare(&what, &rehearse(&what, line, steps, parallelism, turning).await?)?;
@@ -152,15 +164,24 @@ async fn check_all(line: &[Link], steps: &[Step]) -> Result<(), String> {
 #[derive(Clone, Copy, Debug)]
 enum Incident {
     Nothing,
+    Timer,
     Checkpoint,
     /// A checkpoint, then a restart with so many tasks.
     Crash(usize),
 }
 
+/// A row that has come out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    /// It takes back an equal one.
+    retracts: bool,
+    text: String,
+}
+
 /// What has come out.
 struct Outcome {
-    /// As text, in their order.
-    rows: Vec<String>,
+    /// In their order.
+    rows: Vec<Row>,
     /// The largest watermark that was derived from rows.
     observed: Option<i64>,
     /// A table without any file.
@@ -169,7 +190,9 @@ struct Outcome {
 
 impl Outcome {
     fn compare(&self, what: &str, found: &Outcome) -> Result<(), String> {
-        let (missing, more) = (without(&self.rows, &found.rows), without(&found.rows, &self.rows));
+        let left = |outcome: &Outcome| folded(&outcome.rows).map_err(|wrong| format!("{what}: {wrong}"));
+        let (expected, left) = (left(self)?, left(found)?);
+        let (missing, more) = (without(&expected, &left), without(&left, &expected));
         if !missing.is_empty() || !more.is_empty() {
             return Err(format!("{what}: missing {missing:#?}, too much {more:#?}"));
         }
@@ -178,6 +201,21 @@ impl Outcome {
             false => Err(format!("{what}: the watermark is {:?}, not {:?}", found.observed, self.observed)),
         }
     }
+}
+
+/// What is left when rows are gone that later ones take back.
+fn folded(rows: &[Row]) -> Result<Vec<String>, String> {
+    let mut left: Vec<String> = Vec::new();
+    for Row { retracts, text } in rows {
+        if !retracts {
+            left.push(text.clone());
+        } else if let Some(at) = left.iter().position(|known| known == text) {
+            left.remove(at);
+        } else {
+            return Err(format!("{text} is taken back and was not there"));
+        }
+    }
+    Ok(left)
 }
 
 /// These rows less those, as multisets.
@@ -207,6 +245,7 @@ async fn rehearse(
         }
         match incident(done) {
             Incident::Nothing => {}
+            Incident::Timer => job.call_all(|stage, cx| stage.on_timer(cx)).map_err(failed)?,
             Incident::Checkpoint => job.checkpoint().await.map_err(failed)?,
             Incident::Crash(parallelism) => {
                 job.checkpoint().await.map_err(failed)?;
@@ -260,10 +299,18 @@ impl<'a> Rehearsal<'a> {
         if watermark != END {
             self.watermark = self.watermark.max(Some(watermark));
         }
+        self.call_all(|stage, cx| stage.on_watermark(watermark, cx))
+    }
+
+    /// Calls every stage, and passes on what it emits before it calls the next of the line.
+    fn call_all(
+        &mut self,
+        call: impl Fn(&mut dyn Stage, &mut StageContext) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         for link in 0..self.line.len() {
             for task in 0..self.stages[link].len() {
                 let mut cx = context();
-                self.stages[link][task].on_watermark(watermark, &mut cx)?;
+                call(self.stages[link][task].as_mut(), &mut cx)?;
                 self.pass_on(link, task, cx)?;
             }
         }
@@ -369,9 +416,10 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn outcome(self) -> Result<Outcome, ArrowError> {
+        let changelog = self.line.last().is_some_and(|link| link.changelog);
         let mut rows = Vec::new();
         for batch in &self.out {
-            rows.extend(texts(batch)?);
+            rows.extend(rows_of(batch, changelog)?);
         }
         let mut unwritten = self.line.iter().zip(&self.written).flat_map(|(link, written)| {
             let tables = link.tables.iter().zip(written).filter(|(_, written)| !**written);
@@ -396,7 +444,8 @@ fn stages(line: &[Link], parallelism: usize) -> Vec<Vec<Box<dyn Stage>>> {
 }
 
 fn context() -> StageContext {
-    StageContext { tracks_changes: true, ..StageContext::default() }
+    // Time stands, so nothing grows too old.
+    StageContext { tracks_changes: true, ttl: i64::MAX, ..StageContext::default() }
 }
 
 /// The task that each row goes to.
@@ -414,13 +463,17 @@ fn destinations(link: &Link, from: Option<usize>, tasks: usize, batch: &Batch) -
     }
 }
 
-/// A line of text for each row.
-fn texts(batch: &Batch) -> Result<Vec<String>, ArrowError> {
+/// The rows of a batch, a line of text each. Of a changelog the first column is no part of it.
+fn rows_of(batch: &Batch, changelog: bool) -> Result<Vec<Row>, ArrowError> {
     let options = FormatOptions::default().with_null("null");
-    let columns = batch.columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
+    let columns = batch.columns[usize::from(changelog)..].iter();
+    let columns = columns.map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
     let columns = columns.collect::<Result<Vec<_>, _>>()?;
-    let text = |row: usize| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | ");
-    Ok((0..batch.rows).map(text).collect())
+    let row = |row: usize| Row {
+        retracts: changelog && batch.bool(0).get(row) == Some(true),
+        text: columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(" | "),
+    };
+    Ok((0..batch.rows).map(row).collect())
 }
 
 /// The steps with batches of at most so many rows, by how many they have.
@@ -487,6 +540,7 @@ mod tests {
 
     use super::*;
     use crate::column;
+    use crate::runtime::toys::{Totals, totals_table};
     use crate::select::Rows;
     use crate::state::TableRows;
     use crate::window::{Input, States, Tumble};
@@ -677,6 +731,39 @@ mod tests {
         for (fault, error, phrase) in cases {
             assert!(error.contains(phrase), "{fault:?}: {error}");
         }
+    }
+
+    fn checked_changelog(new: fn() -> Box<dyn Stage>, keys: usize) -> Result<(), String> {
+        let link = Link::new("totals", new, ExchangePlan::Hash(vec![0])).changelog();
+        check(&[link.table(TableSpec { keys, ..totals_table() })], &steps())
+    }
+
+    /// The rows of a changelog that are taken back, or the others.
+    fn only(changes: &Batch, retracted: bool) -> Batch {
+        let retracts = changes.bool(0);
+        Selection::filter(changes.rows, None, |row| retracts.value(row) == retracted).take_batch(changes)
+    }
+
+    #[test]
+    fn of_a_changelog_counts_what_is_left() {
+        assert_eq!(checked_changelog(|| Box::new(Totals::new(|changes| changes)), 1), Ok(()));
+        let faults = [
+            // What was said before stays.
+            (
+                checked_changelog(|| Box::new(Totals::new(|changes| only(&changes, false))), 1),
+                "a checkpoint after each",
+            ),
+            // Each task but the first says it again after a crash.
+            (checked_changelog(|| Box::new(Totals::new(|changes| changes)), 0), "a crash after"),
+        ];
+        for (found, phrase) in faults {
+            let error = found.unwrap_err();
+            assert!(error.contains(phrase), "{error}");
+        }
+        let row = |retracts, text: &str| Row { retracts, text: text.to_owned() };
+        let rows = [row(false, "a"), row(false, "b"), row(true, "a"), row(false, "a")];
+        assert_eq!(folded(&rows), Ok(vec!["b".to_owned(), "a".to_owned()]));
+        assert_eq!(folded(&rows[2..]), Err("a is taken back and was not there".to_owned()));
     }
 
     #[test]

@@ -13,6 +13,9 @@
 //! The order of events is the same for both kinds of input: rows, what the stage emits for them, then the watermark
 //! if it moved, what the stage emits for that, then the watermark itself on to the outputs.
 //!
+//! A stage that has asked to be called at a time ([`StageContext::wake_at`]) is called between two batches, or while the task
+//! waits for input. The clock is [`Clock`]; stages see no other.
+//!
 //! **Checkpoints** (`docs/checkpoints.md`). A source's task takes the order to end an epoch between two batches; any other
 //! is told by the barriers that come through its queues, and takes nothing more from an input whose barrier has come
 //! until all have. Then, in one go: what the stage holds back only to save messages leaves, the changed rows of its
@@ -45,6 +48,7 @@ use crate::error::TaskError;
 use crate::event_time::{END, MinWatermark, Partitions};
 use crate::exchange::{Barrier, EdgeOutput, Halt, Inputs, Message, Received};
 use crate::metrics::TaskCounters;
+use crate::pace::clock_nanos;
 use crate::stage::{Stage, StageContext};
 use crate::state::TableRows;
 
@@ -118,6 +122,9 @@ pub(super) struct Task {
     published: u64,
     /// Writes the last snapshot and reports it.
     upload: Option<JoinHandle<()>>,
+    clock: Clock,
+    /// When the stage is to be called.
+    wake: Option<Instant>,
     /// Merges files, between the reports.
     compaction: Option<Arc<Mutex<Compaction>>>,
     /// When the task last gave its thread back.
@@ -130,11 +137,18 @@ impl Task {
         outputs: Outputs,
         counters: Arc<TaskCounters>,
         checkpoints: Checkpoints,
+        timing: Timing,
         controls: &Controls,
     ) -> Self {
+        let Timing { flush_interval, ttl } = timing;
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         Task {
             stage,
-            context: StageContext::default(),
+            context: StageContext {
+                flush_interval: nanos(flush_interval),
+                ttl: ttl.map_or(i64::MAX, nanos),
+                ..StageContext::default()
+            },
             outputs,
             counters,
             checkpoints,
@@ -147,6 +161,8 @@ impl Task {
             prepared: Vec::new(),
             published: 0,
             upload: None,
+            clock: Clock::start(),
+            wake: None,
             compaction: None,
             turn: Instant::now(),
         }
@@ -251,6 +267,7 @@ impl Task {
                             }
                             event = next => Some(event?),
                             () = until(partitions.next_check()) => None,
+                            () = until(self.wake) => None,
                         }
                     }
                 }
@@ -284,6 +301,7 @@ impl Task {
             if silence.idle {
                 self.outputs.announce(Message::Idle).await?;
             }
+            self.timer(now).await?;
             self.end_turn(now).await?;
         }
     }
@@ -338,6 +356,10 @@ impl Task {
                             self.control.mark_changed();
                             continue;
                         }
+                        () = until(self.wake) => {
+                            self.timer(Instant::now()).await?;
+                            continue;
+                        }
                     }
                 }
             };
@@ -386,6 +408,7 @@ impl Task {
                 }
                 inputs.release();
             }
+            self.timer(now).await?;
             self.end_turn(now).await?;
         }
     }
@@ -394,6 +417,7 @@ impl Task {
     async fn barrier(&mut self, barrier: Barrier, source: Option<SourceState>, align: Duration) -> Result<(), Halt> {
         let begun = Instant::now();
         self.epoch = barrier.epoch;
+        self.read_clock(begun);
         let tables = match &mut self.stage {
             Some(stage) => {
                 stage.on_barrier(&mut self.context)?;
@@ -539,6 +563,7 @@ impl Task {
             return Ok(None);
         }
         self.counters.batch_in(&batch);
+        self.read_clock(now);
         match &mut self.stage {
             Some(stage) => stage.on_batch(batch, &mut self.context)?,
             None => self.context.emit(batch),
@@ -556,6 +581,7 @@ impl Task {
         }
         self.counters.reached(watermark);
         let now = Instant::now();
+        self.read_clock(now);
         if let Some(stage) = &mut self.stage {
             stage.on_watermark(watermark, &mut self.context)?;
             self.emit(now).await?;
@@ -563,10 +589,32 @@ impl Task {
         self.outputs.watermark(watermark, now).await
     }
 
+    /// Tells the stage what time it is. Moments come here nearly in order.
+    fn read_clock(&mut self, at: Instant) {
+        self.context.now = self.context.now.max(self.clock.nanos(at));
+    }
+
+    /// Calls the stage if it has asked for it, and the time has come.
+    async fn timer(&mut self, now: Instant) -> Result<(), Halt> {
+        if self.wake.is_none_or(|wake| wake > now) {
+            return Ok(());
+        }
+        self.wake = None;
+        self.read_clock(now);
+        if let Some(stage) = &mut self.stage {
+            stage.on_timer(&mut self.context)?;
+            self.emit(now).await?;
+        }
+        Ok(())
+    }
+
     /// Sends on what a callback has left in the context.
     async fn emit(&mut self, now: Instant) -> Result<Option<i64>, Halt> {
         if self.context.late_rows > 0 {
             self.counters.late(std::mem::take(&mut self.context.late_rows));
+        }
+        if let Some(wake) = self.context.wake.take().and_then(|time| self.clock.instant(time)) {
+            self.wake = Some(self.wake.map_or(wake, |earlier| earlier.min(wake)));
         }
         for batch in self.context.emitted.drain(..) {
             self.outputs.rows(batch, now).await?;
@@ -583,6 +631,40 @@ impl Task {
             self.turn = Instant::now();
         }
         Ok(())
+    }
+}
+
+/// How time concerns stages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// See [`StageContext::flush_interval`].
+    pub(super) flush_interval: Duration,
+    /// See [`StageContext::ttl`]; `None`: for ever.
+    pub(super) ttl: Option<Duration>,
+}
+
+/// The time of day, as it was when the task began, and what has passed since by tokio's clock: it never goes back.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    started: Instant,
+    /// Nanoseconds since the epoch.
+    began: i64,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { started: Instant::now(), began: clock_nanos() }
+    }
+
+    fn nanos(&self, at: Instant) -> i64 {
+        let passed = at.saturating_duration_since(self.started);
+        self.began.saturating_add(i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// `None`: later than time goes.
+    fn instant(&self, nanos: i64) -> Option<Instant> {
+        let passed = u64::try_from(nanos.saturating_sub(self.began)).unwrap_or(0);
+        self.started.checked_add(Duration::from_nanos(passed))
     }
 }
 

@@ -276,6 +276,141 @@ async fn busy_sources_leave_the_only_thread_to_others() {
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
 }
 
+/// A source ─▶ timed ─▶ sink, in one stage or, behind a queue, in two.
+fn timed(name: &str, options: serde_json::Value, behind_a_queue: bool) -> JobPlan {
+    let mut from = stage(0, 1, !behind_a_queue);
+    from.source = Some(source(options, false));
+    if !behind_a_queue {
+        from.sink = Some(sink(name));
+        return plan(vec![from], &[]);
+    }
+    let mut to = stage(1, 1, true);
+    to.sink = Some(sink(name));
+    plan(vec![from, to], &[(0, 1, ExchangePlan::Forward)])
+}
+
+fn timed_pipeline() -> &'static Pipeline {
+    pipeline(&[(0, || Box::<Timed>::default()), (1, || Box::<Timed>::default())])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_is_called_at_the_time_that_it_has_asked_for() {
+    let limits = Limits { batch_rows: 10, flush_interval: Duration::from_millis(20), ..Limits::default() };
+    for behind_a_queue in [false, true] {
+        // While the input is silent, once.
+        let name = format!("timed {behind_a_queue}");
+        let plan = timed(&name, json!({ "rows": 20, "hang": true }), behind_a_queue);
+        let job = start(timed_pipeline(), &plan, limits).unwrap();
+        wait_until(|| rows(&name).iter().map(|(rows, _)| rows).sum::<i64>() == 20).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(rows(&name).iter().all(|(rows, _)| *rows > 0), "{:?}", rows(&name));
+        job.controls().stop(Stop::Immediate);
+        assert_eq!(job.wait().await, Ok(Ending::Stopped));
+
+        // And while it never is.
+        let name = format!("timed and busy {behind_a_queue}");
+        let job = start(timed_pipeline(), &timed(&name, json!({ "rows": usize::MAX }), behind_a_queue), limits);
+        let job = job.unwrap();
+        wait_until(|| rows(&name).len() >= 3).await;
+        job.controls().stop(Stop::Immediate);
+        assert_eq!(job.wait().await, Ok(Ending::Stopped));
+        let calls: Vec<i64> = rows(&name).iter().map(|(_, calls)| *calls).collect();
+        assert!(calls.iter().copied().eq(1..=calls.len() as i64), "{calls:?}");
+    }
+}
+
+/// source ─▶ modulo ─[hash]─▶ totals ─▶ sink
+fn totals(name: &str, parallelism: usize, options: serde_json::Value) -> JobPlan {
+    let mut plan = counting(name, parallelism, options);
+    plan.stages[1].tables = vec![totals_table()];
+    plan
+}
+
+/// How often each key comes from so many tasks with 20 rows each.
+fn expected_counts(parallelism: i64) -> HashMap<i64, i64> {
+    let mut counts = HashMap::new();
+    for (task, row) in (0..parallelism).flat_map(|task| (0..20).map(move |row| (task, row))) {
+        *counts.entry((row * 10 + task) % 7).or_default() += 1;
+    }
+    counts
+}
+
+fn manifest_of(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
+    let stages = plan.stages.iter().map(|stage| {
+        let of_stage = || snapshots.iter().filter(|snapshot| snapshot.stage == stage.id);
+        let tables = stage.tables.iter().enumerate().map(|(table, spec)| {
+            let files = of_stage().filter_map(|snapshot| snapshot.tables[table].1.clone()).collect();
+            TableState { spec: spec.clone(), files }
+        });
+        StageState {
+            stage: stage.id,
+            name: stage.name.clone(),
+            operators: Vec::new(),
+            source: None,
+            sink: None,
+            tables: tables.collect(),
+            tasks: of_stage().map(|snapshot| snapshot.state.clone()).collect(),
+        }
+    });
+    Manifest {
+        format: FORMAT,
+        job: "job".into(),
+        epoch: 1,
+        generation: 1,
+        code: plan.code.clone(),
+        reason: Reason::Stop,
+        begun_micros: 0,
+        complete_micros: 0,
+        stages: stages.collect(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyed_table_goes_on_at_another_parallelism() {
+    let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::new(Totals::new(signed)))]);
+    let limits = Limits { flush_interval: Duration::from_secs(60), ..Limits::default() };
+    let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let keeping = |generation, restore| Keeping {
+        objects: objects.clone(),
+        job: "job".into(),
+        generation,
+        reports: reports.clone(),
+        restore,
+        compact_after: None,
+    };
+    let plan = totals("totals before", 2, json!({ "rows": 20, "hang": true }));
+    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(1, None))).unwrap();
+    let counters = job.counters();
+    wait_until(|| counters[2..].iter().map(|task| task.snapshot().rows_in).sum::<u64>() == 40).await;
+    job.controls().checkpoint(Barrier { epoch: 1, last: true });
+    let reported_once = snapshots(&mut reported, 1, 4).await;
+    job.controls().publish(1);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    let before = expected_counts(2);
+    assert_eq!(rows("totals before").into_iter().collect::<HashMap<_, _>>(), before);
+
+    // The toy source begins anew, so that every count goes on.
+    let restore = Some(Arc::new(manifest_of(&plan, &reported_once)));
+    let plan = totals("totals after", 3, json!({ "rows": 20 }));
+    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(2, restore))).unwrap();
+    // Of all tasks the last words, then the sinks'.
+    let mut ended = 0;
+    while ended < 6 {
+        ended += i32::from(matches!(reported.recv().await, Some(Report::Snapshot(_))));
+    }
+    job.controls().publish(1);
+    assert_eq!(job.wait().await, Ok(Ending::Finished));
+    let mut expected = Vec::new();
+    for (key, more) in expected_counts(3) {
+        expected.extend([(key, -before[&key]), (key, before[&key] + more)]);
+    }
+    let mut found = rows("totals after");
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
 #[tokio::test]
 async fn a_plan_that_does_not_fit_is_refused_before_anything_runs() {
     let good = plan_to_sink("unfit", 1, 2);

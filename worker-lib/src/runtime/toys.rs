@@ -23,6 +23,7 @@ use crate::connector::{ConnectorDef, Sink, SinkContext, SinkCounters, Source, So
 use crate::error::TaskError;
 use crate::stage::{Pipeline, Stage, StageContext, StageDef};
 use crate::state::TableRows;
+use crate::updating::{Accumulators, Updating};
 
 pub(crate) const CODE: &str = "toys";
 
@@ -56,6 +57,7 @@ pub(crate) fn stage(id: usize, parallelism: usize, generated: bool) -> StagePlan
         input_schema: schema.clone(),
         output_schema: schema,
         tables: Vec::new(),
+        updating_ttl_micros: None,
     }
 }
 
@@ -71,7 +73,7 @@ pub(crate) fn source(options: Value, watermark: bool) -> SourcePlan {
 }
 
 pub(crate) fn sink(name: &str) -> SinkPlan {
-    SinkPlan { table: "kept".into(), connector: "toy".into(), options: json!({ "name": name }) }
+    SinkPlan { table: "kept".into(), connector: "toy".into(), options: json!({ "name": name }), changelog: None }
 }
 
 pub(crate) fn plan(stages: Vec<StagePlan>, edges: &[(usize, usize, ExchangePlan)]) -> JobPlan {
@@ -355,6 +357,121 @@ impl Stage for Watermarks {
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
         cx.emit(pairs([(watermark, self.rows)]));
         Ok(())
+    }
+}
+
+/// Gathers rows for a flush interval: a row `(rows gathered, calls of the timer)` for each.
+#[derive(Default)]
+pub(crate) struct Timed {
+    rows: i64,
+    calls: i64,
+}
+
+impl Stage for Timed {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        if self.rows == 0 {
+            cx.wake_at(cx.now + cx.flush_interval);
+        }
+        self.rows += batch.rows as i64;
+        Ok(())
+    }
+
+    fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.calls += 1;
+        cx.emit(pairs([(std::mem::take(&mut self.rows), self.calls)]));
+        Ok(())
+    }
+}
+
+/// Counts rows by key, and says at each change what it said before and what is true now.
+pub(crate) struct Totals {
+    updating: Updating,
+    counts: Accumulators<i64>,
+    say: fn(Batch) -> Batch,
+}
+
+impl Totals {
+    /// `say`: what leaves of rows that say whether they are taken back, a key and its count.
+    pub(crate) fn new(say: fn(Batch) -> Batch) -> Self {
+        Totals { updating: Updating::new(&[ScalarType::Int64]), counts: Accumulators::new(), say }
+    }
+
+    fn flush(&mut self, cx: &mut StageContext) {
+        while let Some(changed) = self.updating.next_changed() {
+            let before = column::from_i64(self.counts.before(&changed).to_vec(), None);
+            let after = column::from_i64(self.counts.after(&changed), None);
+            cx.emit((self.say)(self.updating.changes(&changed, &[before], &[after])));
+        }
+        self.counts.flushed(self.updating.flushed(cx));
+    }
+}
+
+/// `(key, count)`, or `(key, -count)` if that is taken back.
+pub(crate) fn signed(changes: Batch) -> Batch {
+    let sign = |row| if changes.bool(0).value(row) { -1 } else { 1 };
+    pairs((0..changes.rows).map(|row| (changes.i64(1).value(row), sign(row) * changes.i64(2).value(row))))
+}
+
+impl Stage for Totals {
+    fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.updating.assign(&batch, cx)?;
+        let counts = self.counts.begin(&self.updating);
+        self.updating.pairs().for_each(|(_, group)| counts[group] += 1);
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
+        if watermark == i64::MAX {
+            self.flush(cx);
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx);
+        Ok(())
+    }
+
+    fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx);
+        Ok(())
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+        let mut table = TableRows::default();
+        for saved in self.updating.unsaved() {
+            let counts = column::from_i64(self.counts.saved(&saved), None);
+            table.keep(saved.batch(vec![counts]));
+        }
+        Ok(vec![table])
+    }
+
+    fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+        self.updating.restore(batch)?;
+        let saved = batch.i64(1);
+        let counts = self.counts.restore(&self.updating);
+        self.updating.pairs().for_each(|(row, group)| counts[group] = saved.value(row));
+        Ok(())
+    }
+}
+
+/// The table of [`Totals`].
+pub(crate) fn totals_table() -> TableSpec {
+    let field = |name: &str, ty| Field::new(name, ty, false);
+    let columns = Schema::new(vec![
+        Field::new("key", ScalarType::Int64, true),
+        field("count", ScalarType::Int64),
+        field("_updated", ScalarType::TIMESTAMP_NS),
+        field("_deleted", ScalarType::Bool),
+    ]);
+    TableSpec {
+        name: "groups".into(),
+        kind: TableKind::Keyed,
+        version: 1,
+        keys: 1,
+        columns,
+        lifetime: None,
+        operator: Default::default(),
     }
 }
 

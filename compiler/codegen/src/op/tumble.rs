@@ -11,29 +11,18 @@
 //! The state of a group is a generated struct with a member for each aggregate; distinct counts, which need sets,
 //! stand beside it as fields of the stage.
 
-use compiler_ir::{Aggregate, AggregateFn, Column, Expr, ExprKind, Phase, ScalarType, Schema, Tumble, UnaryOp};
+use compiler_ir::{AggregateFn, Column, Expr, Phase, ScalarType, Schema, Tumble};
 use proc_macro2::{Ident, Literal as Token, TokenStream};
 use quote::quote;
 
 use crate::column::{self, Rows, doc_text};
-use crate::expr::{Reading, Scope, Value};
-use crate::names::Names;
+use crate::expr::{Reading, Scope};
+use crate::op::aggregate::{self, Slot};
 use crate::stage::{StageCode, takes_rows};
-use crate::types::{self, Register};
-
-/// What an aggregate is in the generated code.
-struct Slot<'a> {
-    aggregate: &'a Aggregate,
-    /// Member of the state, or field of the stage when it is distinct.
-    name: Ident,
-    /// `Sum<i64>`
-    ty: TokenStream,
-    /// Each group has a value, as no row can be null or filtered.
-    total: bool,
-}
+use crate::types;
 
 pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, schema: &Schema, note: &str) {
-    let slots = slots(stage, tumble, phase);
+    let slots = aggregate::slots(stage, &tumble.aggregates, takes_rows(phase));
     let key_types = tumble.keys.iter().map(|key| types::scalar_type(&key.expr.ty));
     let width = types::signed(tumble.width);
     let windows = stage.add_field("tumble", quote!(Tumble), quote!(Tumble::new(#width, &[#(#key_types),*])));
@@ -59,59 +48,9 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
     }
 }
 
-fn slots<'a>(stage: &mut StageCode, tumble: &'a Tumble, phase: Phase) -> Vec<Slot<'a>> {
-    let mut members = Names::default();
-    let mut slots = Vec::new();
-    for aggregate in &tumble.aggregates {
-        let total = takes_rows(phase)
-            && aggregate.filter.is_none()
-            && aggregate.function == AggregateFn::Sum
-            && aggregate.arg.as_ref().is_some_and(|arg| !arg.nullable);
-        let name = if aggregate.distinct {
-            let arg = aggregate.arg.as_ref().map_or(&ScalarType::Null, |arg| &arg.ty);
-            let arg = types::scalar_type(arg);
-            stage.add_field(&aggregate.name, quote!(Distinct), quote!(Distinct::new(&#arg)))
-        } else {
-            members.fresh(&aggregate.name)
-        };
-        slots.push(Slot { aggregate, name, ty: state_type(aggregate, total), total });
-    }
-    slots
-}
-
-fn state_type(aggregate: &Aggregate, total: bool) -> TokenStream {
-    let arg = aggregate.arg.as_ref().map_or(&ScalarType::Int64, |arg| &arg.ty);
-    let value = types::value(arg);
-    match (aggregate.function, types::register(arg)) {
-        (AggregateFn::Count, _) => quote!(Count),
-        (AggregateFn::Sum, _) => {
-            let value = types::value(&aggregate.ty);
-            if total { quote!(Total<#value>) } else { quote!(Sum<#value>) }
-        }
-        (AggregateFn::Avg, _) if matches!(arg, ScalarType::Decimal { .. }) => quote!(AvgDecimal),
-        (AggregateFn::Avg, _) => quote!(Avg),
-        (AggregateFn::Min, Register::Text) => quote!(MinText),
-        (AggregateFn::Min, Register::Binary) => quote!(MinBinary),
-        (AggregateFn::Min, _) => quote!(Min<#value>),
-        (AggregateFn::Max, Register::Text) => quote!(MaxText),
-        (AggregateFn::Max, Register::Binary) => quote!(MaxBinary),
-        (AggregateFn::Max, _) => quote!(Max<#value>),
-    }
-}
-
-/// The struct of a group's state and the field that holds them all; none without aggregates that need one.
+/// The field that holds the states of all groups; none without aggregates that need one.
 fn add_states(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
-    let merged: Vec<&Slot> = slots.iter().filter(|slot| !slot.aggregate.distinct).collect();
-    if merged.is_empty() {
-        return None;
-    }
-    let state = quote::format_ident!("{}State", stage.type_name());
-    let (names, types): (Vec<_>, Vec<_>) = merged.iter().map(|slot| (&slot.name, &slot.ty)).unzip();
-    stage.add_type(quote! {
-        #[doc = " What is kept for a group."]
-        #[derive(Clone, Default)]
-        struct #state { #(#names: #types),* }
-    });
+    let state = aggregate::add_state(stage, slots)?;
     Some(stage.add_field("states", quote!(States<#state>), quote!(States::new())))
 }
 
@@ -144,7 +83,7 @@ fn add_rows(
             masks.extend(mask);
             sets.extend(set);
         } else {
-            updates.extend(update(&mut scope, slot));
+            updates.extend(aggregate::update(&mut scope, slot));
         }
     }
     let all = match rows {
@@ -181,18 +120,7 @@ fn merge_states(
     let schema = tumble.state_schema();
     let mut scope = Scope::new(&schema);
     let assign = assign_states(tumble, windows, &quote!(cx));
-    let mut updates = TokenStream::new();
-    let mut next = tumble.keys.len() + 1;
-    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
-        let mut values = Vec::new();
-        for field in slot.aggregate.state_fields() {
-            let value = scope.value(&Expr::column(next, field.ty, field.nullable), Reading::Options);
-            values.push(value.tokens);
-            next += 1;
-        }
-        let member = &slot.name;
-        updates.extend(quote!(state.#member.merge(#(#values),*);));
-    }
+    let updates = aggregate::merges(&mut scope, slots, tumble.keys.len() + 1);
     let replace = quote!(if replace {
         *state = Default::default();
     });
@@ -235,7 +163,7 @@ fn checkpoints(
     merge: &Ident,
 ) {
     let sets: Vec<&Ident> = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name).collect();
-    let columns = state_columns(slots, &mut false);
+    let columns = aggregate::state_columns(slots, &mut false);
     let of_groups = states.map(|states| quote!(let states = self.#states.changed(changed);));
     stage.add_method(quote! {
         #[doc = " States of the groups of a window that have changed since the last checkpoint."]
@@ -302,30 +230,6 @@ fn checkpoints(
     });
 }
 
-/// Statements that push the state of each aggregate that is no distinct one, as columns, out of `states`.
-fn state_columns(slots: &[Slot], fallible: &mut bool) -> TokenStream {
-    let mut columns = TokenStream::new();
-    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
-        push_outputs(slot, true, fallible, &mut columns);
-    }
-    columns
-}
-
-/// Statements that push the columns that an aggregate emits.
-fn push_outputs(slot: &Slot, partial: bool, fallible: &mut bool, columns: &mut TokenStream) {
-    let run = |kind: &str, body: &TokenStream, nulls: Option<&TokenStream>| {
-        let function = crate::names::ident(&format!("dense{kind}"));
-        let nulls = nulls.map(|nulls| quote!(, #nulls));
-        quote!(column::#function(rows, |row| #body #nulls))
-    };
-    let name = &slot.name;
-    for (body, nullable, ty) in outputs(slot, partial, fallible) {
-        let value = Value { tokens: quote!(states[row].#name.#body), nullable };
-        let (prepare, array) = column::array(value, &quote!(None), &ty, &run);
-        columns.extend(quote!(#prepare columns.push(#array);));
-    }
-}
-
 /// A key or the event time: a column of the batch, or one computed for the rows.
 fn input(
     stage: &mut StageCode,
@@ -384,49 +288,6 @@ fn group_loop(windows: &Ident, states: Option<&Ident>, updates: &TokenStream, se
     }
 }
 
-/// Statements that add row `row` to `state`.
-fn update(scope: &mut Scope, slot: &Slot) -> TokenStream {
-    let (aggregate, member) = (slot.aggregate, &slot.name);
-    let add = match &aggregate.arg {
-        None => quote!(state.#member.add();),
-        Some(arg) if aggregate.function == AggregateFn::Count => {
-            if arg.nullable {
-                let kind = ExprKind::Unary { op: UnaryOp::IsNotNull, arg: Box::new(arg.clone()) };
-                let test = Expr { kind, ty: ScalarType::Bool, nullable: false };
-                let test = scope.value(&test, Reading::Options).into_test(true);
-                quote!(if #test { state.#member.add(); })
-            } else {
-                quote!(state.#member.add();)
-            }
-        }
-        Some(arg) => {
-            let Value { tokens, nullable } = scope.value(&widened(arg, aggregate), Reading::Options);
-            if nullable {
-                quote!(if let Some(value) = #tokens { state.#member.add(value); })
-            } else {
-                quote!(state.#member.add(#tokens);)
-            }
-        }
-    };
-    match &aggregate.filter {
-        Some(filter) => {
-            let test = scope.value(filter, Reading::Options).into_test(true);
-            quote!(if #test { #add })
-        }
-        None => add,
-    }
-}
-
-/// Sums are of a wider type than what they add.
-fn widened(arg: &Expr, aggregate: &Aggregate) -> Expr {
-    let number = arg.ty.is_integer() || arg.ty.is_float();
-    if aggregate.function != AggregateFn::Sum || !number || arg.ty == aggregate.ty {
-        return arg.clone();
-    }
-    let kind = ExprKind::Cast { arg: Box::new(arg.clone()), fallible_as_null: false };
-    Expr { kind, ty: aggregate.ty.clone(), nullable: arg.nullable }
-}
-
 /// Statements before the loop, and in it for each part.
 fn assign_distinct(scope: &mut Scope, slot: &Slot, windows: &Ident, schema: &Schema) -> (TokenStream, TokenStream) {
     let (aggregate, name) = (slot.aggregate, &slot.name);
@@ -463,7 +324,7 @@ fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&
         if slot.aggregate.distinct {
             columns.extend(quote!(columns.push(column::from_i64(self.#name.finish(closed), None));));
         } else {
-            push_outputs(slot, partial, &mut fallible, &mut columns);
+            aggregate::push_outputs(slot, partial, &mut fallible, &mut columns);
         }
     }
     let states = states.map(|states| quote!(let states = self.#states.closed(closed);));
@@ -490,36 +351,6 @@ fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&
             #result
         }
     });
-}
-
-/// The columns that an aggregate emits: a call on its state, whether that is an `Option`, its type.
-fn outputs(slot: &Slot, partial: bool, fallible: &mut bool) -> Vec<(TokenStream, bool, ScalarType)> {
-    let aggregate = slot.aggregate;
-    match aggregate.function {
-        AggregateFn::Avg if partial => {
-            let mut fields = aggregate.state_fields().into_iter().map(|field| field.ty);
-            let mut next = || fields.next().expect("the state of an average is two columns");
-            vec![(quote!(sum()), true, next()), (quote!(count()), false, next())]
-        }
-        AggregateFn::Avg => match (aggregate.arg.as_ref().map(|arg| &arg.ty), &aggregate.ty) {
-            (Some(ScalarType::Decimal { scale: from, .. }), ScalarType::Decimal { precision, scale }) => {
-                *fallible = true;
-                let (from, to) = (types::signed(i64::from(*from)), types::signed(i64::from(*scale)));
-                let precision = Token::u8_unsuffixed(*precision);
-                vec![(quote!(finish(#from, #precision, #to, &errors)), true, aggregate.ty.clone())]
-            }
-            _ => vec![(quote!(finish()), true, aggregate.ty.clone())],
-        },
-        AggregateFn::Count => vec![(quote!(finish()), false, aggregate.ty.clone())],
-        AggregateFn::Sum | AggregateFn::Min | AggregateFn::Max => match aggregate.ty {
-            ScalarType::Decimal { precision, scale } if !partial && aggregate.function == AggregateFn::Sum => {
-                *fallible = true;
-                let (precision, scale) = (Token::u8_unsuffixed(precision), types::signed(i64::from(scale)));
-                vec![(quote!(finish_decimal(#precision, #scale, &errors)), true, aggregate.ty.clone())]
-            }
-            _ => vec![(quote!(finish()), !slot.total, aggregate.ty.clone())],
-        },
-    }
 }
 
 /// `on_watermark`: results of every window that is closed now.

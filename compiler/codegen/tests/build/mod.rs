@@ -90,6 +90,7 @@ impl Build {
             inputs: vec![],
             schema: Schema::new(fields),
             event_time,
+            mode: ChangelogMode::Append,
             note: String::new(),
         })
     }
@@ -103,7 +104,8 @@ impl Build {
     }
 
     fn push(&mut self, op: Op, input: NodeId, schema: Schema, event_time: Option<usize>, note: &str) -> NodeId {
-        self.plan.push(Node { op, inputs: vec![input], schema, event_time, note: note.into() })
+        let mode = self.plan.node(input).mode;
+        self.plan.push(Node { op, inputs: vec![input], schema, event_time, mode, note: note.into() })
     }
 
     pub(crate) fn watermark(&mut self, input: NodeId, expr: Expr, note: &str) -> NodeId {
@@ -146,16 +148,30 @@ impl Build {
         self.push(Op::Tumble(tumble), input, schema, None, note)
     }
 
+    pub(crate) fn updating(
+        &mut self,
+        input: NodeId,
+        keys: Vec<(&str, Expr)>,
+        aggregates: Vec<Aggregate>,
+        note: &str,
+    ) -> NodeId {
+        let keys = keys.into_iter().map(|(name, expr)| Column { name: name.into(), expr }).collect();
+        let updating = Updating { keys, aggregates, ttl: 3_600_000_000_000 };
+        let (schema, mode) = (updating.output_schema(), ChangelogMode::Retract);
+        let op = Op::Updating(updating);
+        self.plan.push(Node { op, inputs: vec![input], schema, event_time: None, mode, note: note.into() })
+    }
+
     pub(crate) fn union(&mut self, inputs: Vec<NodeId>) -> NodeId {
-        let Node { schema, event_time, .. } = self.plan.node(inputs[0]).clone();
-        self.plan.push(Node { op: Op::Union, inputs, schema, event_time, note: String::new() })
+        let Node { schema, event_time, mode, .. } = self.plan.node(inputs[0]).clone();
+        self.plan.push(Node { op: Op::Union, inputs, schema, event_time, mode, note: String::new() })
     }
 
     pub(crate) fn window_join(&mut self, join: WindowJoin, left: NodeId, right: NodeId, note: &str) -> NodeId {
         let fields = [left, right].into_iter().flat_map(|input| self.plan.node(input).schema.fields.clone());
         let schema = join.output_schema(&Schema::new(fields.collect()));
-        let (inputs, note) = (vec![left, right], note.into());
-        self.plan.push(Node { op: Op::WindowJoin(join), inputs, schema, event_time: None, note })
+        let (inputs, mode, note) = (vec![left, right], ChangelogMode::Append, note.into());
+        self.plan.push(Node { op: Op::WindowJoin(join), inputs, schema, event_time: None, mode, note })
     }
 
     pub(crate) fn sink(&mut self, input: NodeId, table: &str) -> NodeId {
@@ -170,7 +186,8 @@ impl Build {
         max_parallelism: Option<usize>,
     ) -> NodeId {
         let (table, connector) = (table.into(), connector.into());
-        let sink = SinkDef { table, connector, options: serde_json::Value::Null, max_parallelism };
+        let changelog = self.plan.changelog(input);
+        let sink = SinkDef { table, connector, options: serde_json::Value::Null, max_parallelism, changelog };
         self.push(Op::Sink(sink), input, Schema::default(), None, "")
     }
 
@@ -557,5 +574,49 @@ pub(crate) fn branches() -> Plan {
     let inputs = vec![only_n(&mut b, by_channel), only_n(&mut b, by_length), only_n(&mut b, alone)];
     let all = b.union(inputs);
     b.sink_with(all, "totals", "stdout", Some(3));
+    b.plan
+}
+
+/// Aggregates without a window: by keys, with a HAVING; of all rows; and of keys alone.
+pub(crate) fn updating() -> Plan {
+    use ScalarType::*;
+    let mut b = Build::default();
+    let bids = b.bids();
+    let decimal = Decimal { precision: 10, scale: 2 };
+    let rows = b.project(
+        bids,
+        vec![
+            ("auction", b.col(bids, "auction")),
+            ("price", b.col(bids, "price")),
+            ("channel", b.col(bids, "channel")),
+            ("d", Expr::literal(Literal::Decimal(150), decimal)),
+        ],
+        "SELECT ...",
+    );
+    let c = |b: &Build, name: &str| b.col(rows, name);
+    let mut on_web = aggregate("web", AggregateFn::Count, None, Int64);
+    on_web.filter = Some(binary(BinaryOp::Equal, c(&b, "channel"), text("web")));
+    let aggregates = vec![
+        aggregate("n", AggregateFn::Count, None, Int64),
+        aggregate("total", AggregateFn::Sum, Some(c(&b, "price")), Int64),
+        aggregate("last", AggregateFn::Max, Some(c(&b, "channel")), Utf8),
+        aggregate("mean_owed", AggregateFn::Avg, Some(c(&b, "d")), Decimal { precision: 14, scale: 6 }),
+        on_web,
+    ];
+    let length = native(NativeFn::CharLength, vec![c(&b, "channel")], Int32);
+    let keys = vec![("auction", c(&b, "auction")), ("length", length)];
+    let by_auction = b.updating(rows, keys, aggregates, "GROUP BY auction, length(channel)");
+    let often = b.filter(by_auction, binary(BinaryOp::Greater, b.col(by_auction, "n"), int(1)), "HAVING count(*) > 1");
+    let retract = Changelog::retract_field().name;
+    let columns = [retract.as_str(), "total", "last", "mean_owed", "web", "auction", "length"];
+    let columns = columns.map(|name| (name, b.col(often, name))).to_vec();
+    let projected = b.project(often, columns, "SELECT total, ...");
+    b.sink_with(projected, "totals", "stdout", Some(3));
+
+    let all = b.updating(rows, vec![], vec![aggregate("n", AggregateFn::Count, None, Int64)], "SELECT count(*)");
+    b.sink(all, "all_bids");
+
+    let seen = b.updating(rows, vec![("channel", c(&b, "channel"))], vec![], "GROUP BY channel");
+    b.sink_with(seen, "channels", "stdout", None);
     b.plan
 }

@@ -9,7 +9,7 @@ use compiler_ir::{BinaryOp, DateField, Expr, ExprKind, Literal, NativeFn, UnaryO
 use datafusion_common::{DFSchema, ScalarValue};
 use datafusion_expr::expr::{Case, InList, Like, ScalarFunction};
 use datafusion_expr::{BinaryExpr, Expr as DfExpr, ExprSchemable, Operator};
-use schema::{Field, ScalarType, Schema};
+use schema::{Changelog, Field, ScalarType, Schema};
 
 use super::literal::constant;
 use super::{Result2, cast};
@@ -354,7 +354,11 @@ impl Scope<'_> {
             TUMBLE => return self.unsupported("tumble outside GROUP BY"),
             ROW_TIME => {
                 let Some(index) = self.event_time else {
-                    return self.unsupported("row_time() of the result of a time window");
+                    let updated = self.schema.fields.first() == Some(&Changelog::retract_field());
+                    return self.unsupported(match updated {
+                        true => "row_time() of updated rows",
+                        false => "row_time() of the result of a time window",
+                    });
                 };
                 let time = column_ref(index, self.schema);
                 let exact = time.ty == ScalarType::TIMESTAMP_NS;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Lowering is one walk over each logical plan. It decides where expressions run ([`expr`], [`hoist`]), makes event
-//! time explicit, and gives every table one source and every repeated subplan one operator, however many queries
-//! read it. It keeps every column; [`prune`] then removes, over the whole plan, the columns, struct members and
+//! time and the mode of rows explicit, and gives every table one source and every repeated subplan one operator, however
+//! many queries read it. It keeps every column; [`prune`] then removes, over the whole plan, the columns, struct members and
 //! watermarks that nothing needs.
 //!
 //! What a pipeline cannot do, and the syntax tree did not show, is said here.
@@ -23,13 +23,14 @@ mod prune;
 use std::collections::BTreeMap;
 
 use compiler_ir::{
-    Aggregate, AggregateFn, Column, Expr, ExprKind, JoinKind, NativeFn, Node, NodeId, Op, Plan, SinkDef, SourceDef,
-    SourceField, Tumble, WindowJoin, WindowPart, verify,
+    Aggregate, AggregateFn, ChangelogMode, Column, Expr, ExprKind, JoinKind, Literal, NativeFn, Node, NodeId, Op, Plan,
+    SinkDef, SourceDef, SourceField, Tumble, Updating, WindowJoin, WindowPart, verify,
 };
 use datafusion_common::{DFSchema, ScalarValue};
+use datafusion_expr::logical_plan::Aggregate as DfAggregate;
 use datafusion_expr::utils::{conjunction, split_conjunction};
 use datafusion_expr::{Expr as DfExpr, Join, LogicalPlan};
-use schema::{EVENT_TIME, Field, ScalarType, Schema, TimeUnit};
+use schema::{EVENT_TIME, Field, RETRACT, ScalarType, Schema, TimeUnit};
 
 use crate::bind::{Bound, Output, SourceTable};
 use crate::catalog::{Origin, hidden_event_time};
@@ -87,6 +88,9 @@ fn lower_here(bound: &Bound) -> Result<Plan, Vec<Diagnostic>> {
 /// Name of the column that holds a time window, until the query gives it another.
 const WINDOW: &str = "window";
 
+/// Columns that an aggregate without a window has beside the query's, in its rows or in its state.
+const RESERVED: [&str; 3] = [RETRACT, "_updated", "_deleted"];
+
 /// Diagnostics are large; results are passed often.
 type Result2<T> = Result<T, Box<Diagnostic>>;
 
@@ -118,6 +122,18 @@ impl Lowerer<'_> {
         &self.plan.node(node).schema
     }
 
+    fn mode(&self, node: NodeId) -> ChangelogMode {
+        self.plan.node(node).mode
+    }
+
+    /// The first column of a node that is the query's.
+    fn first(&self, node: NodeId) -> usize {
+        match self.mode(node) {
+            ChangelogMode::Append => 0,
+            ChangelogMode::Retract => 1,
+        }
+    }
+
     /// The node, or an equal one that is there already.
     fn add(&mut self, node: Node) -> NodeId {
         let shared = !matches!(node.op, Op::Sink(_)) && !is_fresh(&node.op);
@@ -130,6 +146,13 @@ impl Lowerer<'_> {
 
     fn output(&mut self, output: &Output) -> Result2<NodeId> {
         let relation = self.plan(&output.plan)?;
+        if self.mode(relation.node) == ChangelogMode::Retract && !output.validated.updates {
+            let message = format!("table \"{}\" takes new rows only, but those of the query are updated", output.table);
+            return Err(Box::new(
+                Diagnostic::error(code::NO_PLACE, output.target, message)
+                    .with_hint("write format = 'debezium_json', which has updates, or group by a time window"),
+            ));
+        }
         let schema = self.schema(relation.node).clone();
         let mut columns = Vec::with_capacity(output.columns.len());
         for (field, &index) in output.columns.iter().zip(&relation.columns) {
@@ -153,6 +176,7 @@ impl Lowerer<'_> {
             connector: output.connector.clone(),
             options: output.validated.config.clone(),
             max_parallelism: output.validated.max_parallelism,
+            changelog: self.plan.changelog(input),
         };
         let note = format!("INSERT INTO {}", output.table);
         self.plan.push(Node {
@@ -160,6 +184,7 @@ impl Lowerer<'_> {
             inputs: vec![input],
             schema: Schema::default(),
             event_time: None,
+            mode: self.mode(input),
             note,
         });
     }
@@ -199,7 +224,10 @@ impl Lowerer<'_> {
                 }
                 None => self.unsupported(extension.node.name()),
             },
-            LogicalPlan::Aggregate(_) => self.unsupported("GROUP BY without a time window"),
+            LogicalPlan::Aggregate(aggregate) => {
+                let input = self.plan(&aggregate.input)?;
+                self.updating(input, aggregate)
+            }
             LogicalPlan::Distinct(_) => self.unsupported("DISTINCT"),
             LogicalPlan::Sort(_) => self.unsupported("ORDER BY"),
             LogicalPlan::Limit(_) => self.unsupported("LIMIT"),
@@ -257,7 +285,8 @@ impl Lowerer<'_> {
             idle_micros: table.idle_micros,
         };
         let note = format!("FROM {}", table.name);
-        let node = self.plan.push(Node { op: Op::Source(def), inputs: vec![], schema, event_time, note });
+        let mode = ChangelogMode::Append;
+        let node = self.plan.push(Node { op: Op::Source(def), inputs: vec![], schema, event_time, mode, note });
         Relation { node, columns, event_time, computed: vec![] }
     }
 
@@ -319,6 +348,7 @@ impl Lowerer<'_> {
             inputs: vec![relation.node],
             schema,
             event_time: Some(event_time),
+            mode: ChangelogMode::Append,
             note,
         };
         Ok(Relation { node: self.add(node), ..relation })
@@ -366,14 +396,16 @@ impl Lowerer<'_> {
                 inputs: vec![relation.node],
                 schema,
                 event_time: relation.event_time,
+                mode: self.mode(relation.node),
                 note: note.to_owned(),
             });
         }
         Ok(relation)
     }
 
+    /// The columns are the query's; those of a changelog come behind what makes it one.
     fn project(&mut self, input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> NodeId {
-        let node = project_node(input, columns, event_time, note);
+        let node = self.project_node(input, columns, event_time, note);
         self.add(node)
     }
 
@@ -385,8 +417,35 @@ impl Lowerer<'_> {
         event_time: Option<usize>,
         note: String,
     ) -> NodeId {
-        let node = project_node(input, columns, event_time, note);
+        let node = self.project_node(input, columns, event_time, note);
         self.plan.push(node)
+    }
+
+    fn project_node(&self, input: NodeId, mut columns: Vec<Column>, event_time: Option<usize>, note: String) -> Node {
+        let (mode, first) = (self.mode(input), self.first(input));
+        if mode == ChangelogMode::Retract {
+            columns.insert(0, Column { name: RETRACT.to_owned(), expr: column_ref(0, self.schema(input)) });
+        }
+        project_node(input, columns, event_time.map(|index| first + index), mode, note)
+    }
+
+    /// The rows of a node as those of a changelog, none of which is ever taken back.
+    fn as_changelog(&mut self, input: NodeId) -> NodeId {
+        if self.mode(input) == ChangelogMode::Retract {
+            return input;
+        }
+        let never = Expr::literal(Literal::Bool(false), ScalarType::Bool);
+        let mut columns = vec![Column { name: RETRACT.to_owned(), expr: never }];
+        let schema = self.schema(input);
+        columns.extend(
+            schema
+                .fields
+                .iter()
+                .enumerate()
+                .map(|(index, field)| Column { name: field.name.clone(), expr: column_ref(index, schema) }),
+        );
+        let note = "UNION ALL".to_owned();
+        self.plan.push(project_node(input, columns, None, ChangelogMode::Retract, note))
     }
 
     fn projection(&mut self, input: Relation, names: &DFSchema, exprs: &[DfExpr], out: &DFSchema) -> Result2<Relation> {
@@ -425,7 +484,8 @@ impl Lowerer<'_> {
             })
         });
         let node = self.project(relation.node, columns, event_time, note);
-        Ok(Relation { node, columns: (0..count).collect(), event_time, computed: vec![] })
+        let first = self.first(node);
+        Ok(Relation { node, columns: (first..first + count).collect(), event_time, computed: vec![] })
     }
 
     /// Conditions that run in the loop go first, so that kernels see fewer rows.
@@ -456,6 +516,7 @@ impl Lowerer<'_> {
                 inputs: vec![relation.node],
                 schema,
                 event_time: relation.event_time,
+                mode: self.mode(relation.node),
                 note,
             });
         }
@@ -486,20 +547,27 @@ impl Lowerer<'_> {
             }
             nodes.push(self.project_unshared(input.node, columns, timed.then_some(width), "UNION ALL".to_owned()));
         }
+        // Updated rows have no event time, so that it never stands behind more columns than these.
         let event_time = timed.then_some(width);
         let node = self.union(nodes, event_time);
-        Ok(Relation { node, columns: (0..width).collect(), event_time, computed: vec![] })
+        let first = self.first(node);
+        Ok(Relation { node, columns: (first..first + width).collect(), event_time, computed: vec![] })
     }
 
     /// The rows of nodes with equal types.
-    fn union(&mut self, nodes: Vec<NodeId>, event_time: Option<usize>) -> NodeId {
+    fn union(&mut self, mut nodes: Vec<NodeId>, event_time: Option<usize>) -> NodeId {
+        let updated = nodes.iter().any(|&node| self.mode(node) == ChangelogMode::Retract);
+        if updated {
+            nodes = nodes.into_iter().map(|node| self.as_changelog(node)).collect();
+        }
+        let mode = self.mode(nodes[0]);
         let mut schema = self.schema(nodes[0]).clone();
         for &node in &nodes[1..] {
             for (field, other) in schema.fields.iter_mut().zip(&self.plan.node(node).schema.fields) {
                 field.nullable |= other.nullable;
             }
         }
-        self.plan.push(Node { op: Op::Union, inputs: nodes, schema, event_time, note: "UNION ALL".to_owned() })
+        self.plan.push(Node { op: Op::Union, inputs: nodes, schema, event_time, mode, note: "UNION ALL".to_owned() })
     }
 
     /// Each side sends its keys, its window, then its other columns.
@@ -552,7 +620,8 @@ impl Lowerer<'_> {
         let output = (0..input.len()).collect();
         let op = WindowJoin { kind: found.kind, width: found.width, keys, left: width, condition, output };
         let schema = op.output_schema(&input);
-        let node = self.add(Node { op: Op::WindowJoin(op), inputs: vec![left, right], schema, event_time: None, note });
+        let (op, mode) = (Op::WindowJoin(op), ChangelogMode::Append);
+        let node = self.add(Node { op, inputs: vec![left, right], schema, event_time: None, mode, note });
         let relation = Relation { node, columns, event_time: None, computed: vec![] };
         match conjunction(rest) {
             Some(rest) => self.filter(relation, &join.schema, &rest),
@@ -593,33 +662,18 @@ impl Lowerer<'_> {
     }
 
     fn tumble(&mut self, input: Relation, node: &TumbleNode) -> Result2<Relation> {
+        if self.mode(input.node) == ChangelogMode::Retract {
+            return self.unsupported("a time window over updated rows");
+        }
         if input.event_time.is_none() {
             return self.unsupported("a time window over the result of another");
         }
-        let names = node.input.schema();
-        let mut parts = Vec::new();
-        {
-            let scope = self.scope(&input, names);
-            for key in &node.keys {
-                parts.push(Part::Key(scope.lower(key)?));
-            }
-            for aggregate in &node.aggregates {
-                parts.push(Part::Aggregate(self.aggregate(&scope, aggregate)?));
-            }
-        }
         let note = note::group_by(node);
-        let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
-        for part in &mut parts {
-            match part {
-                Part::Key(key) => hoist.expr(key),
-                Part::Aggregate(aggregate) => hoist.aggregate(aggregate.filter.as_mut(), aggregate.arg.as_mut()),
-            }
-        }
-        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), &note)?;
+        let Groups { relation, keys, aggregates } =
+            self.groups(input, node.input.schema(), (&node.keys, &node.aggregates), &[WINDOW], &note)?;
         let schema = self.schema(relation.node);
         let event_time =
             relation.event_time.map(|index| column_ref(index, schema)).expect("the event time was checked");
-        let (keys, aggregates) = self.named(parts, node)?;
         let window = WINDOW.to_owned();
         let groups = keys.len();
         let tumble = Tumble { width: node.width, event_time, keys, aggregates, window };
@@ -629,27 +683,74 @@ impl Lowerer<'_> {
         columns.insert(node.window, groups);
         columns.extend(groups + 1..groups + 1 + count);
         let schema = tumble.output_schema();
-        let node =
-            self.add(Node { op: Op::Tumble(tumble), inputs: vec![relation.node], schema, event_time: None, note });
+        let (op, mode) = (Op::Tumble(tumble), ChangelogMode::Append);
+        let node = self.add(Node { op, inputs: vec![relation.node], schema, event_time: None, mode, note });
         Ok(Relation { node, columns, event_time: None, computed: vec![] })
     }
 
-    /// Names come from the query; two of one name get numbers.
-    fn named(&self, parts: Vec<Part>, node: &TumbleNode) -> Result2<(Vec<Column>, Vec<Aggregate>)> {
+    fn updating(&mut self, input: Relation, aggregate: &DfAggregate) -> Result2<Relation> {
+        if self.mode(input.node) == ChangelogMode::Retract {
+            return self.unsupported("an aggregate of updated rows");
+        }
+        let exprs = (aggregate.group_expr.as_slice(), aggregate.aggr_expr.as_slice());
+        let note = note::group_by_keys(exprs.0, exprs.1);
+        let Groups { relation, keys, aggregates } =
+            self.groups(input, aggregate.input.schema(), exprs, &RESERVED, &note)?;
+        if aggregates.iter().any(|aggregate| aggregate.distinct) {
+            return self.unsupported("count(DISTINCT ...) without a time window");
+        }
+        let updating = Updating { keys, aggregates, ttl: self.bound.updating_ttl };
+        let schema = updating.output_schema();
+        let columns = (1..schema.len()).collect();
+        let (op, mode) = (Op::Updating(updating), ChangelogMode::Retract);
+        let node = self.add(Node { op, inputs: vec![relation.node], schema, event_time: None, mode, note });
+        Ok(Relation { node, columns, event_time: None, computed: vec![] })
+    }
+
+    /// Keys and aggregates over an input, which gets the values of the kernel calls in them.
+    fn groups(
+        &mut self,
+        input: Relation,
+        names: &DFSchema,
+        (keys, aggregates): (&[DfExpr], &[DfExpr]),
+        reserved: &[&str],
+        note: &str,
+    ) -> Result2<Groups> {
+        let mut parts = Vec::new();
+        {
+            let scope = self.scope(&input, names);
+            for key in keys {
+                parts.push(Part::Key(scope.lower(key)?));
+            }
+            for aggregate in aggregates {
+                parts.push(Part::Aggregate(self.aggregate(&scope, aggregate)?));
+            }
+        }
+        let mut hoist = Hoist::new(self.schema(input.node), &input.computed);
+        for part in &mut parts {
+            match part {
+                Part::Key(key) => hoist.expr(key),
+                Part::Aggregate(aggregate) => hoist.aggregate(aggregate.filter.as_mut(), aggregate.arg.as_mut()),
+            }
+        }
+        let relation = self.compute(input, hoist, parts.iter_mut().flat_map(Part::exprs).collect(), note)?;
         let mut taken = Names::default();
-        taken.fresh(WINDOW);
-        let (mut keys, mut aggregates) = (Vec::new(), Vec::new());
-        for (part, expr) in parts.into_iter().zip(node.keys.iter().chain(&node.aggregates)) {
+        for name in reserved {
+            taken.fresh(name);
+        }
+        let (mut named_keys, mut named_aggregates) = (Vec::new(), Vec::new());
+        // Names come from the query; two of one name get numbers.
+        for (part, expr) in parts.into_iter().zip(keys.iter().chain(aggregates)) {
             let name = taken.fresh(&short_name(expr));
             match part {
                 Part::Key(expr) if verify::holds_map(&expr.ty) => {
                     return self.unsupported(format!("a group key of type {}", expr.ty));
                 }
-                Part::Key(expr) => keys.push(Column { name, expr }),
-                Part::Aggregate(aggregate) => aggregates.push(Aggregate { name, ..aggregate }),
+                Part::Key(expr) => named_keys.push(Column { name, expr }),
+                Part::Aggregate(aggregate) => named_aggregates.push(Aggregate { name, ..aggregate }),
             }
         }
-        Ok((keys, aggregates))
+        Ok(Groups { relation, keys: named_keys, aggregates: named_aggregates })
     }
 
     fn aggregate(&self, scope: &Scope, expr: &DfExpr) -> Result2<Aggregate> {
@@ -695,6 +796,13 @@ impl Lowerer<'_> {
     }
 }
 
+/// Keys and aggregates, and the rows that they are over.
+struct Groups {
+    relation: Relation,
+    keys: Vec<Column>,
+    aggregates: Vec<Aggregate>,
+}
+
 /// What must hold of a pair, over the columns of both sides. It is asked while pairs are made, where no kernel runs.
 fn pair_condition(scope: &Scope, parts: &[DfExpr], kind: JoinKind) -> Result2<Option<Expr>> {
     let mut all = None;
@@ -722,7 +830,7 @@ fn pair_condition(scope: &Scope, parts: &[DfExpr], kind: JoinKind) -> Result2<Op
     Ok(all)
 }
 
-/// An expression list of a windowed aggregate, while its kernel calls are moved out.
+/// An expression of an aggregate, while its kernel calls are moved out.
 enum Part {
     Key(Expr),
     Aggregate(Aggregate),
@@ -737,10 +845,16 @@ impl Part {
     }
 }
 
-fn project_node(input: NodeId, columns: Vec<Column>, event_time: Option<usize>, note: String) -> Node {
+fn project_node(
+    input: NodeId,
+    columns: Vec<Column>,
+    event_time: Option<usize>,
+    mode: ChangelogMode,
+    note: String,
+) -> Node {
     let fields = columns.iter().map(|column| Field::new(&column.name, column.expr.ty.clone(), column.expr.nullable));
     let schema = Schema::new(fields.collect());
-    Node { op: Op::Project { columns }, inputs: vec![input], schema, event_time, note }
+    Node { op: Op::Project { columns }, inputs: vec![input], schema, event_time, mode, note }
 }
 
 /// A timestamp, so many nanoseconds later.

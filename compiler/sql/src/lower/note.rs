@@ -29,6 +29,15 @@ pub(super) fn group_by(node: &TumbleNode) -> String {
     clip(format!("SELECT {} GROUP BY {}", list(&node.aggregates), groups.join(", ")))
 }
 
+/// Of an aggregate without a window.
+pub(super) fn group_by_keys(keys: &[Expr], aggregates: &[Expr]) -> String {
+    match (keys, aggregates) {
+        ([], aggregates) => clip(format!("SELECT {}", list(aggregates))),
+        (keys, []) => clip(format!("GROUP BY {}", list(keys))),
+        (keys, aggregates) => clip(format!("SELECT {} GROUP BY {}", list(aggregates), list(keys))),
+    }
+}
+
 pub(super) fn join(join: &Join, kind: JoinKind) -> String {
     let equal = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
     let conditions = equal.chain(join.filter.clone()).map(|condition| spelled(&condition));

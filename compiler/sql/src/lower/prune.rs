@@ -5,12 +5,13 @@
 //! needs one member, any. A projection that has become its input is dropped.
 //!
 //! A watermark is needed where a time window follows. A source always keeps one column: rows without any are easily
-//! lost.
+//! lost. A changelog always keeps the column that makes it one.
 
 use std::collections::BTreeMap;
 
 use compiler_ir::{
-    Aggregate, Column, Expr, ExprKind, KernelColumn, Node, NodeId, Op, Plan, SourceField, UnaryOp, WindowJoin,
+    Aggregate, ChangelogMode, Column, Expr, ExprKind, KernelColumn, Node, NodeId, Op, Plan, SinkDef, SourceField,
+    UnaryOp, WindowJoin,
 };
 use schema::{Field, ScalarType, Schema};
 
@@ -90,6 +91,9 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
         {
             *first = Need::Whole;
         }
+        if let (ChangelogMode::Retract, Some(first)) = (node.mode, needs[index].first_mut()) {
+            *first = Need::Whole;
+        }
         let mine = needs[index].clone();
         for (side, &input) in node.inputs.iter().enumerate() {
             let below = &mut needs[input.0];
@@ -113,14 +117,9 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
                 }
                 Op::Tumble(tumble) => {
                     read(&tumble.event_time, below);
-                    for key in &tumble.keys {
-                        read(&key.expr, below);
-                    }
-                    let results = mine.iter().skip(tumble.keys.len() + 1);
-                    for (aggregate, _) in tumble.aggregates.iter().zip(results).filter(|(_, need)| !need.is_nothing()) {
-                        aggregate.filter.iter().chain(&aggregate.arg).for_each(|expr| read(expr, below));
-                    }
+                    group_needs(&tumble.keys, &tumble.aggregates, &mine, below);
                 }
+                Op::Updating(updating) => group_needs(&updating.keys, &updating.aggregates, &mine, below),
                 // All inputs must keep the same members: all of them.
                 Op::Union => mine.iter().zip(below.iter_mut()).for_each(|(need, below)| {
                     below.add(if need.is_nothing() { Need::Nothing } else { Need::Whole });
@@ -139,6 +138,17 @@ fn needs(plan: &Plan) -> Vec<Vec<Need>> {
 fn pass(mine: &[Need], below: &mut [Need]) {
     for (need, below) in mine.iter().zip(below) {
         below.add(need.clone());
+    }
+}
+
+/// Of an aggregate, whose output is the keys, one more column, and the aggregates.
+fn group_needs(keys: &[Column], aggregates: &[Aggregate], mine: &[Need], below: &mut [Need]) {
+    for key in keys {
+        read(&key.expr, below);
+    }
+    let results = mine.iter().skip(keys.len() + 1);
+    for (aggregate, _) in aggregates.iter().zip(results).filter(|(_, need)| !need.is_nothing()) {
+        aggregate.filter.iter().chain(&aggregate.arg).for_each(|expr| read(expr, below));
     }
 }
 
@@ -222,7 +232,7 @@ struct Pruner<'a> {
 impl Pruner<'_> {
     fn push(&mut self, old: &Node, op: Op, inputs: Vec<NodeId>, schema: Schema, columns: Columns) -> (NodeId, Columns) {
         let event_time = old.event_time.and_then(|index| columns.get(&index)).map(|(index, _)| *index);
-        let id = self.new.push(Node { op, inputs, schema, event_time, note: old.note.clone() });
+        let id = self.new.push(Node { op, inputs, schema, event_time, mode: old.mode, note: old.note.clone() });
         (id, columns)
     }
 
@@ -252,10 +262,13 @@ impl Pruner<'_> {
             (Op::Compute { columns: calls }, Some(input)) => self.compute(old, calls, input, needs),
             (Op::Project { columns }, Some(input)) => self.project(old, columns, input, needs),
             (Op::Tumble(_), Some(input)) => self.tumble(old, input, needs),
+            (Op::Updating(_), Some(input)) => self.updating(old, input, needs),
             (Op::Union, Some(_)) => self.union(old, needs),
             (Op::WindowJoin(join), Some(_)) => self.window_join(old, join, needs),
-            (Op::Sink(_), Some((input, _))) => {
-                self.push(old, old.op.clone(), vec![input], Schema::default(), Columns::new())
+            (Op::Sink(sink), Some((input, _))) => {
+                // Of columns that were there twice, another one may be left.
+                let sink = SinkDef { changelog: self.new.changelog(input), ..sink.clone() };
+                self.push(old, Op::Sink(sink), vec![input], Schema::default(), Columns::new())
             }
             // Only a source has no input.
             (_, None) => self.push(old, old.op.clone(), vec![], old.schema.clone(), identity(old.schema.len())),
@@ -326,25 +339,18 @@ impl Pruner<'_> {
         let schema = self.new.node(input).schema.clone();
         let mut tumble = tumble.clone();
         tumble.event_time = rewrite(&tumble.event_time, &below, &schema);
-        for key in &mut tumble.keys {
-            key.expr = rewrite(&key.expr, &below, &schema);
-        }
-        let groups = tumble.keys.len() + 1;
-        let mut columns = identity(groups);
-        let mut kept: Vec<Aggregate> = Vec::new();
-        for (position, mut aggregate) in std::mem::take(&mut tumble.aggregates).into_iter().enumerate() {
-            if needs[groups + position].is_nothing() {
-                continue;
-            }
-            for expr in aggregate.filter.iter_mut().chain(aggregate.arg.as_mut()) {
-                *expr = rewrite(expr, &below, &schema);
-            }
-            columns.insert(groups + position, (groups + kept.len(), Shape::Same));
-            kept.push(aggregate);
-        }
-        tumble.aggregates = kept;
+        let columns = keep_groups(&mut tumble.keys, &mut tumble.aggregates, needs, &below, &schema);
         let output = tumble.output_schema();
         self.push(old, Op::Tumble(tumble), vec![input], output, columns)
+    }
+
+    fn updating(&mut self, old: &Node, (input, below): (NodeId, Columns), needs: &[Need]) -> (NodeId, Columns) {
+        let Op::Updating(updating) = &old.op else { return (input, below) };
+        let schema = self.new.node(input).schema.clone();
+        let mut updating = updating.clone();
+        let columns = keep_groups(&mut updating.keys, &mut updating.aggregates, needs, &below, &schema);
+        let output = updating.output_schema();
+        self.push(old, Op::Updating(updating), vec![input], output, columns)
     }
 
     fn union(&mut self, old: &Node, needs: &[Need]) -> (NodeId, Columns) {
@@ -381,6 +387,35 @@ impl Pruner<'_> {
         let schema = join.output_schema(&input);
         self.push(old, Op::WindowJoin(join), vec![left.0, right.0], schema, columns)
     }
+}
+
+/// Keys and aggregates over the new columns, without the aggregates that nobody needs. As for [`group_needs`], the output
+/// has one more column than these.
+fn keep_groups(
+    keys: &mut [Column],
+    aggregates: &mut Vec<Aggregate>,
+    needs: &[Need],
+    below: &Columns,
+    schema: &Schema,
+) -> Columns {
+    for key in keys.iter_mut() {
+        key.expr = rewrite(&key.expr, below, schema);
+    }
+    let groups = keys.len() + 1;
+    let mut columns = identity(groups);
+    let mut kept: Vec<Aggregate> = Vec::new();
+    for (position, mut aggregate) in std::mem::take(aggregates).into_iter().enumerate() {
+        if needs[groups + position].is_nothing() {
+            continue;
+        }
+        for expr in aggregate.filter.iter_mut().chain(aggregate.arg.as_mut()) {
+            *expr = rewrite(expr, below, schema);
+        }
+        columns.insert(groups + position, (groups + kept.len(), Shape::Same));
+        kept.push(aggregate);
+    }
+    *aggregates = kept;
+    columns
 }
 
 fn identity(width: usize) -> Columns {

@@ -6,8 +6,8 @@ SELECT (1 + FROM bids
 SELECT channel + 1 FROM bids
 SELECT sqrt(channel) FROM bids WHERE price
 SELECT price FROM bids WHERE channel
-SELECT auction, count(*) FROM bids GROUP BY auction
-SELECT count(*) FROM bids
+SELECT auction, count(*) FROM bids GROUP BY price
+SELECT auction, count(*) FROM bids
 SELECT price, count(*) FROM bids GROUP BY tumble(interval '10 seconds')
 SELECT tumble(interval '10 seconds') FROM bids
 SELECT auction FROM bids WHERE tumble(interval '10 seconds') IS NULL
@@ -88,7 +88,7 @@ CREATE VIEW bids AS SELECT 1 AS x FROM nexmark
 CREATE VIEW v (a, b) AS SELECT price FROM bids; SELECT * FROM v
 CREATE VIEW v AS SELECT nope FROM bids; SELECT * FROM v; SELECT nope2 FROM bids
 CREATE VIEW v AS SELECT price FROM bids
-SELECT window.start, count(*) FROM (SELECT tumble(interval '1 second') AS window, count(*) AS n FROM bids GROUP BY window) GROUP BY window
+SELECT count(*) FROM (SELECT auction, count(*) AS n FROM bids GROUP BY auction)
 SELECT sum(n) FROM (SELECT count(*) AS n FROM bids GROUP BY tumble(interval '1 second')) GROUP BY tumble(interval '1 minute')
 SELECT nope1, nope2, price FROM bids WHERE nope3 > 1
 SELECT foo(1), bar(2) FROM baz
@@ -120,3 +120,15 @@ WITH w AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, cou
 WITH w AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3), m AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3) SELECT w.n FROM w JOIN m ON w.window
 WITH w AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3), m AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3) SELECT w.n FROM w LEFT JOIN m ON w.window = m.window AND upper(w.channel) < m.channel
 WITH w AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3), m AS (SELECT auction, channel, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2, 3) SELECT count(*) FROM w JOIN m USING (window) GROUP BY tumble(interval '1 minute')
+WITH w AS (SELECT auction, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2), m AS (SELECT window, sum(n) AS n FROM w GROUP BY window) SELECT w.n FROM w JOIN m ON w.window = m.window
+CREATE VIEW v AS SELECT auction, count(*) AS n FROM bids GROUP BY auction; SELECT n, count(*) FROM v GROUP BY n
+SELECT sum(n) FROM (SELECT auction, count(*) AS n FROM bids GROUP BY auction) GROUP BY tumble(interval '1 minute')
+SELECT row_time() FROM (SELECT auction, count(*) FROM bids GROUP BY auction)
+SELECT price, count(DISTINCT auction) FROM bids GROUP BY price
+INSERT INTO totals SELECT auction, sum(price) FROM bids GROUP BY auction
+SELECT auction, now(), count(*) FROM bids GROUP BY auction
+SELECT auction, count(*) FROM bids GROUP BY auction HAVING random() > 0.5
+SET updating_ttl = interval '1 month'; SELECT count(*) FROM bids
+SET updating_ttl = interval '0 seconds'; SELECT count(*) FROM bids
+SET updating_ttl = 3; SELECT count(*) FROM bids
+SET updating_ttl = interval '1 day'; SET updating_ttl = interval '2 days'; SELECT count(*) FROM bids

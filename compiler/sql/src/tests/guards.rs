@@ -29,6 +29,15 @@ fn conditions_stay_in_the_order_of_the_query() {
             "SELECT channel FROM bids GROUP BY channel, tumble(interval '1 second') HAVING max(url) ~ 'a' AND channel = 'b'",
             "filter %1: channel = 'b'",
         ),
+        // So it is without a window.
+        (
+            "SELECT channel FROM bids GROUP BY channel HAVING max(url) ~ '^[0-9]+$' AND CAST(channel AS INT) > 5",
+            IS_GUARDED,
+        ),
+        (
+            "SELECT channel FROM bids GROUP BY channel HAVING max(url) ~ 'a' AND channel = 'b'",
+            "filter %0: channel = 'b'",
+        ),
     ] {
         let text = plan(sql);
         assert!(text.contains(expected), "{sql}\n{text}");

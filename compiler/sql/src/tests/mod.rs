@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{Bound, Diagnostic, SqlOptions, bind, lower, optimize, parse};
 
-/// A connector of the tests: `path` is required, `rows` a number; `kind` says what it is.
+/// A connector of the tests: `path` is required, `rows` a number; `debezium_json` has updates.
 struct Fake {
     name: &'static str,
     source: bool,
@@ -47,10 +47,12 @@ impl Fake {
     fn validate(&self, options: &mut Options) -> Result<Validated, OptionError> {
         let path = if self.name == "file" { Some(options.require("path")?) } else { None };
         let rows: Option<u64> = options.take_parsed("rows", "a whole number")?;
-        let format = options.take_choice("format", &[("json", "json"), ("csv", "csv")])?;
+        let formats = [("json", "json"), ("csv", "csv"), ("debezium_json", "debezium_json")];
+        let format = options.take_choice("format", &formats)?;
         Ok(Validated {
             config: json!({ "path": path, "rows": rows, "format": format }),
             max_parallelism: (self.name == "stdout").then_some(1),
+            updates: format == Some("debezium_json"),
         })
     }
 }

@@ -30,6 +30,29 @@ fn one_table_is_one_source() {
 }
 
 #[test]
+fn rows_that_stay_can_be_among_those_of_a_changelog() {
+    let text =
+        plan("SELECT auction, count(*) AS n FROM bids GROUP BY auction UNION ALL SELECT auction, price FROM bids");
+    assert!(text.contains("FALSE AS _retract, auction, "), "{text}");
+}
+
+#[test]
+fn a_sink_is_told_by_which_columns_rows_are_replaced() {
+    let key = |sql: &str| {
+        let plan = compile(&with_tables(sql)).unwrap();
+        let sink = plan.nodes.into_iter().find_map(|node| match node.op {
+            compiler_ir::Op::Sink(sink) => Some(sink),
+            _ => None,
+        });
+        sink.and_then(|sink| sink.changelog).unwrap().key
+    };
+    assert_eq!(key("SELECT auction, count(*) FROM bids GROUP BY auction"), Some(vec![1]));
+    assert_eq!(key("SELECT count(*), channel, auction FROM bids GROUP BY auction, channel"), Some(vec![3, 2]));
+    assert_eq!(key("SELECT count(*) FROM bids"), Some(vec![]));
+    assert_eq!(key("SELECT count(*) FROM bids GROUP BY auction"), None);
+}
+
+#[test]
 fn the_clock_is_not_evaluated_when_planning() {
     for call in ["now()", "current_timestamp", "current_date", "current_time"] {
         let text = plan(&format!("SELECT {call} FROM bids"));

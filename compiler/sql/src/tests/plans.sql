@@ -36,3 +36,7 @@ SELECT ts - ts, ts > TIMESTAMP '2024-01-01 00:00:00', day > '2024-02-03', ts - i
 SELECT a.auction, window.start, n, total FROM (SELECT auction, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2) a JOIN (SELECT auction, tumble(interval '10 seconds') AS window, sum(price) AS total FROM bids GROUP BY 1, 2) b USING (auction, window)
 SELECT auction, window.end, n, total FROM (SELECT auction, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2) a FULL JOIN (SELECT auction, tumble(interval '10 seconds') AS window, sum(price) AS total FROM bids GROUP BY 1, 2) b USING (auction, window)
 SELECT a.auction, n, total FROM (SELECT auction, tumble(interval '10 seconds') AS window, count(*) AS n FROM bids GROUP BY 1, 2) a LEFT JOIN (SELECT auction, tumble(interval '10 seconds') AS window, sum(price) AS total FROM bids GROUP BY 1, 2) b ON a.auction = b.auction AND a.window.start = b.window.start AND n < total WHERE n > 1
+SELECT auction, count(*) AS n, sum(price) FROM bids WHERE price > 3 GROUP BY auction HAVING count(*) > 1
+SELECT auction FROM (SELECT auction, count(*) AS n, max(price) AS high FROM bids GROUP BY auction) WHERE n > 1 AND auction = 7
+SET updating_ttl = interval '90 minutes'; CREATE TABLE s (n BIGINT) WITH (connector = 'file', path = '/s', type = 'sink', format = 'debezium_json'); INSERT INTO s SELECT count(*) FROM bids
+SELECT upper(channel) AS c, length(upper(channel)) FROM bids GROUP BY upper(channel)

@@ -14,6 +14,7 @@ const QUERIES: &[&str] = &[
     "CREATE TABLE t (a INT, b TEXT GENERATED ALWAYS AS (upper('x')), ts TIMESTAMP, WATERMARK FOR ts AS ts - interval '1' second) WITH (connector = 'file', path = 'x')",
     "INSERT INTO totals SELECT bid.auction, CASE WHEN bid.price > 3 THEN 1 ELSE NULL END FROM nexmark",
     "CREATE VIEW v AS WITH c AS (SELECT tags[1] AS tag, place.city FROM bids) SELECT tag, city FROM c UNION ALL SELECT url, channel FROM bids",
+    "SET updating_ttl = interval '1 hour'; SELECT channel, sum(price), max(url) FILTER (WHERE rate > 1) FROM bids GROUP BY channel HAVING count(*) > 3",
     "SELECT data -> 'a' ->> 'b', CAST(amount AS DOUBLE), x'00', -price % 3, NOT true IS NULL, substr(url, 1, 2) FROM bids",
 ];
 

@@ -10,4 +10,5 @@ CREATE TABLE orders (
   WATERMARK FOR at
 ) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
 
-SELECT customer, count(*) FROM orders GROUP BY customer;
+CREATE VIEW totals AS SELECT customer, sum(quantity) AS total FROM orders GROUP BY customer;
+SELECT max(total) FROM totals GROUP BY tumble(INTERVAL '1 minute');

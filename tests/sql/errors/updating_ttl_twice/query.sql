@@ -10,4 +10,6 @@ CREATE TABLE orders (
   WATERMARK FOR at
 ) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
 
-SELECT count(*) FROM orders;
+SET updating_ttl = INTERVAL '1 day';
+SET updating_ttl = INTERVAL '2 days';
+SELECT customer, count(*) FROM orders GROUP BY customer;

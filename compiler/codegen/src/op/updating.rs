@@ -1,0 +1,190 @@
+//! `Updating`: groups rows by keys, aggregates, and emits what has become of the groups that have changed.
+//!
+//! ```text
+//!  on_batch      add_rows: assign rows to groups (precompiled), then one loop `for (row, group)` over the states
+//!  on_timer      flush: in chunks of changed groups, rows of before and of now ──▶ what differs ──▶ the rest of the stage
+//!  on_barrier    flush
+//!  on_watermark  at the end of the input: flush
+//!  snapshot      states of the groups that have changed; restore: states into groups
+//! ```
+//!
+//! It is the first operator of its stage, and its keys are the first columns of what arrives.
+
+use compiler_ir::{Schema, Updating};
+use proc_macro2::{Ident, TokenStream};
+use quote::quote;
+
+use crate::column::{self, doc_text};
+use crate::expr::Scope;
+use crate::op::aggregate::{self, Slot};
+use crate::stage::StageCode;
+use crate::types;
+
+/// The field with the states of all groups, and the type of one.
+struct States {
+    field: Ident,
+    state: Ident,
+}
+
+pub(crate) fn generate(stage: &mut StageCode, updating: &Updating, schema: &Schema, note: &str) {
+    let slots = aggregate::slots(stage, &updating.aggregates, true);
+    let key_types = updating.keys.iter().map(|key| types::scalar_type(&key.expr.ty));
+    let groups = stage.add_field("groups", quote!(Updating), quote!(Updating::new(&[#(#key_types),*])));
+    let states = aggregate::add_state(stage, &slots).map(|state| {
+        let field = stage.add_field("states", quote!(Accumulators<#state>), quote!(Accumulators::new()));
+        States { field, state }
+    });
+    let add = add_rows(stage, &slots, &groups, states.as_ref(), schema, note);
+    stage.consume(&add);
+    flush(stage, &slots, &groups, states.as_ref());
+    checkpoints(stage, updating, &slots, &groups, states.as_ref());
+    stage.begin_results();
+}
+
+fn add_rows(
+    stage: &mut StageCode,
+    slots: &[Slot],
+    groups: &Ident,
+    states: Option<&States>,
+    schema: &Schema,
+    note: &str,
+) -> Ident {
+    let name = stage.function_name("add_rows");
+    let mut scope = Scope::new(schema);
+    let mut updates = TokenStream::new();
+    for slot in slots {
+        updates.extend(aggregate::update(&mut scope, slot));
+    }
+    let body = states.map(|States { field, .. }| {
+        let row = column::row_parameter(&updates);
+        quote! {
+            let states = self.#field.begin(&self.#groups);
+            for (#row, group) in self.#groups.pairs() {
+                let state = &mut states[group];
+                #updates
+            }
+        }
+    });
+    let (bindings, check, note) = (scope.bindings(), scope.check(), doc_text(&format!("`{note}`")));
+    stage.add_method(quote! {
+        #[doc = #note]
+        fn #name(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+            self.#groups.assign(batch, cx)?;
+            #bindings
+            #body
+            #check
+            Ok(())
+        }
+    });
+    name
+}
+
+/// `flush`, when it is called, and `results`: the aggregates of groups in certain states.
+fn flush(stage: &mut StageCode, slots: &[Slot], groups: &Ident, states: Option<&States>) {
+    let mut fallible = false;
+    let (before, after, flushed) = match states {
+        None => (quote!(&[]), quote!(&[]), quote!(self.#groups.flushed(cx);)),
+        Some(States { field, state }) => {
+            let mut columns = TokenStream::new();
+            for slot in slots {
+                aggregate::push_outputs(slot, false, &mut fallible, &mut columns);
+            }
+            columns_of(stage, "results", " Aggregates of groups.", state, &columns, fallible);
+            let question = fallible.then(|| quote!(?));
+            (
+                quote!(&results(self.#field.before(&changed)) #question),
+                quote!(&results(&self.#field.after(&changed)) #question),
+                quote!(self.#field.flushed(self.#groups.flushed(cx));),
+            )
+        }
+    };
+    stage.add_method(quote! {
+        #[doc = " Emits what has become of the groups that have changed."]
+        fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+            while let Some(changed) = self.#groups.next_changed() {
+                let batch = self.#groups.changes(&changed, #before, #after);
+                if batch.rows > 0 {
+                    self.pass_on(batch, cx)?;
+                }
+            }
+            #flushed
+            Ok(())
+        }
+    });
+    stage.set_on_watermark(quote! {
+        match watermark {
+            i64::MAX => self.flush(cx),
+            _ => Ok(()),
+        }
+    });
+}
+
+/// The function `name`: columns of states.
+fn columns_of(stage: &mut StageCode, name: &str, doc: &str, state: &Ident, columns: &TokenStream, fallible: bool) {
+    let name = crate::names::ident(name);
+    let (output, errors, result) = if fallible {
+        (
+            quote!(Result<Vec<ArrayRef>, TaskError>),
+            quote!(let errors = Errors::new();),
+            quote!(errors.check()?; Ok(columns)),
+        )
+    } else {
+        (quote!(Vec<ArrayRef>), quote!(), quote!(columns))
+    };
+    stage.add_function(quote! {
+        #[doc = #doc]
+        fn #name(states: &[#state]) -> #output {
+            let rows = states.len();
+            #errors
+            let mut columns = Vec::new();
+            #columns
+            #result
+        }
+    });
+}
+
+/// `on_timer`, `on_barrier`, `snapshot` and `restore`.
+fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], groups: &Ident, states: Option<&States>) {
+    let schema = updating.state_schema();
+    let (saved, restored) = match states {
+        None => (quote!(Vec::new()), TokenStream::new()),
+        Some(States { field, state }) => {
+            let columns = aggregate::state_columns(slots, &mut false);
+            columns_of(stage, "state_columns", " States of groups.", state, &columns, false);
+            let mut scope = Scope::new(&schema);
+            let merges = aggregate::merges(&mut scope, slots, updating.keys.len());
+            let bindings = scope.bindings();
+            let restored = quote! {
+                #bindings
+                let states = self.#field.restore(&self.#groups);
+                for (row, group) in self.#groups.pairs() {
+                    let state = &mut states[group];
+                    *state = Default::default();
+                    #merges
+                }
+            };
+            (quote!(state_columns(&self.#field.saved(&saved))), restored)
+        }
+    };
+    stage.set_checkpoints(quote! {
+        fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+            self.flush(cx)
+        }
+        fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+            self.flush(cx)
+        }
+        fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+            let mut table = TableRows::default();
+            for saved in self.#groups.unsaved() {
+                let states = #saved;
+                table.keep(saved.batch(states));
+            }
+            Ok(vec![table])
+        }
+        fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+            self.#groups.restore(batch)?;
+            #restored
+            Ok(())
+        }
+    });
+}

@@ -1,0 +1,13 @@
+CREATE TABLE orders (
+  id BIGINT NOT NULL,
+  customer TEXT,
+  amount DOUBLE,
+  quantity INT,
+  note TEXT,
+  tags TEXT[],
+  place STRUCT<city TEXT, zip INT>,
+  at TIMESTAMP NOT NULL,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'orders.jsonl', format = 'json', type = 'source');
+
+SELECT customer, now() AS at, count(*) AS orders FROM orders GROUP BY customer;

@@ -1,0 +1,13 @@
+CREATE TABLE v (
+  id INT NOT NULL,
+  kind TEXT,
+  n BIGINT,
+  x DOUBLE,
+  d DECIMAL(8, 2),
+  ok BOOLEAN,
+  day DATE,
+  at TIMESTAMP,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'v.jsonl', format = 'json', type = 'source');
+
+SELECT count(*) AS times, sum(n) AS total FROM v WHERE id > 100;

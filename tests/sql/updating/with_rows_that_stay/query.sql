@@ -1,0 +1,13 @@
+CREATE TABLE v (
+  id INT NOT NULL,
+  kind TEXT,
+  n BIGINT,
+  x DOUBLE,
+  d DECIMAL(8, 2),
+  ok BOOLEAN,
+  day DATE,
+  at TIMESTAMP,
+  WATERMARK FOR at
+) WITH (connector = 'single_file', path = 'v.jsonl', format = 'json', type = 'source');
+
+SELECT kind, count(*) AS n FROM v GROUP BY kind UNION ALL SELECT kind, n FROM v WHERE n > 5;
