@@ -48,7 +48,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use super::case::Case;
-use super::rows;
+use super::changes;
 use super::running::{Outputs, Run, STDOUT, collect, lines, same, started, writes_to_stdout};
 use super::world::World;
 
@@ -342,7 +342,7 @@ impl<'a> Life<'a> {
         collect(&out(&self.directory), None, &mut outputs)?;
         for (name, lines) in &mut outputs {
             // The files of several generations have no order in common.
-            *lines = rows::folded(lines, name == STDOUT).map_err(|error| format!("output {name}: {error}"))?;
+            *lines = changes::folded(lines, name == STDOUT).map_err(|error| format!("output {name}: {error}"))?;
         }
         Ok(outputs)
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::case::{Case, blessing};
 use super::world::World;
-use super::{crashing, cut, oracle, rows};
+use super::{changes, crashing, cut, oracle, rows};
 
 /// Tasks of each stage in the parallel run.
 pub(crate) const PARALLEL: usize = 3;
@@ -197,7 +197,7 @@ impl Ended {
         }
         let mut outputs = Outputs::new();
         for (name, lines) in self.outputs {
-            let rows = rows::folded(&lines, true).map_err(|error| format!("{what}, output {name}: {error}"))?;
+            let rows = changes::folded(&lines, true).map_err(|error| format!("{what}, output {name}: {error}"))?;
             outputs.insert(name, rows);
         }
         Ok(outputs)

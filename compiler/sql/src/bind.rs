@@ -767,8 +767,10 @@ fn output_columns(plan: &LogicalPlan) -> Vec<Field> {
 /// Calls over updated rows that are another value each time: what is taken back would not be what was written. Whether
 /// the rows of the plan are updated.
 fn changing_calls(plan: &LogicalPlan, query: &Query, found: &mut Vec<Diagnostic>) -> bool {
-    let inputs = plan.inputs().into_iter();
-    let updated = inputs.fold(false, |updated, input| changing_calls(input, query, found) || updated);
+    let mut updated = false;
+    for input in plan.inputs() {
+        updated |= changing_calls(input, query, found);
+    }
     let exprs = if updated { plan.expressions() } else { Vec::new() };
     for expr in &exprs {
         let walked = expr.apply(|part| {

@@ -412,9 +412,8 @@ async fn changes_of_rows_are_written_with_their_kind() {
     let rows = changes(&[false, true, false, true, false], &[1, 1, 1, 2, 2], &[None, None, Some("x"), None, None]);
     let file = text(&directory.path().join("out.json"));
     let parts = text(&directory.path().join("parts"));
-    let (nothing, serial): (&[(&str, &str)], &[(&str, &str)]) =
-        (&[], &[("partitioning.fields", "b"), ("filename.strategy", "serial")]);
-    for (connector, path, more) in [("single_file", &file, nothing), ("filesystem", &parts, serial)] {
+    let serial = [("partitioning.fields", "b"), ("filename.strategy", "serial")];
+    for (connector, path, more) in [("single_file", &file, &serial[..0]), ("filesystem", &parts, &serial[..])] {
         let pairs = [&[("path", path.as_str()), ("format", "debezium_json")][..], more].concat();
         let changelog = Changelog { key: Some(vec![1]) };
         let (mut sink, _) = sink_of(connector, &pairs, 1, Some(changelog)).unwrap();
