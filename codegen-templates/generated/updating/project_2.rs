@@ -33,8 +33,5 @@ fn project(batch: &Batch) -> Batch {
 
 /// `TRUE`
 fn row(batch: &Batch) -> ArrayRef {
-    column::repeat(
-        &column::from_bool(column::dense_bool(1, |_| true), None),
-        batch.rows,
-    )
+    column::repeat(&column::from_bool(column::dense_bool(1, |_| true), None), batch.rows)
 }

@@ -159,9 +159,7 @@ impl UpdatingByAuctionLength {
 }
 
 /// Aggregates of groups.
-fn results(
-    states: &[UpdatingByAuctionLengthState],
-) -> Result<Vec<ArrayRef>, TaskError> {
+fn results(states: &[UpdatingByAuctionLengthState]) -> Result<Vec<ArrayRef>, TaskError> {
     let rows = states.len();
     let errors = Errors::new();
     let mut columns = Vec::new();
