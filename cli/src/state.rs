@@ -9,6 +9,7 @@ use controller::inspect::{self, Checkpoints, JobCheckpoints, StageGrowth, TableG
 use controller::log::LogError;
 use controller::{RestorePoint, compatibility};
 use protocol::checkpoint::{Manifest, Reason, StageState, TableKind, TableState};
+use serde::Serialize;
 use serde_json::{Value, json};
 use worker_lib::export::live_rows;
 
@@ -98,7 +99,7 @@ async fn ls(opened: &Opened<'_>, arguments: &StateLs) -> Result<ExitCode, Failur
     }
     if arguments.json {
         let jobs: Vec<Value> = jobs.iter().map(job_json).collect();
-        print(&format!("{}\n", pretty(&json!(jobs))))?;
+        print_json(&jobs)?;
     } else {
         let texts: Vec<String> = jobs.iter().map(job_text).collect();
         print(&texts.join("\n"))?;
@@ -203,8 +204,9 @@ fn totals_text(totals: Totals) -> String {
     format!("{} files, {} rows, {}", totals.files, grouped(totals.rows), size(totals.bytes))
 }
 
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("a value is JSON")
+fn print_json(document: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(document).expect("documents have string keys");
+    print(&format!("{text}\n"))
 }
 
 // --- show ----------------------------------------------------------------------------------------------------------
@@ -212,8 +214,7 @@ fn pretty(value: &Value) -> String {
 async fn show(opened: &Opened<'_>, arguments: &StateShow) -> Result<ExitCode, Failure> {
     let manifest = opened.manifest(&arguments.checkpoint).await?;
     if arguments.json {
-        let json = serde_json::to_string_pretty(&manifest).expect("a manifest is JSON");
-        print(&format!("{json}\n"))?;
+        print_json(&manifest)?;
     } else {
         print(&manifest_text(&manifest))?;
     }
@@ -295,7 +296,7 @@ async fn diff(opened: &Opened<'_>, arguments: &StateDiff, config: &Config) -> Re
     if arguments.json {
         let stages: Vec<Value> = grown.iter().map(growth_json).collect();
         let json = json!({ "from": before.epoch, "to": after.epoch, "stages": stages });
-        print(&format!("{}\n", pretty(&json)))?;
+        print_json(&json)?;
     } else {
         print(&growth_text(&before, &after, &grown))?;
     }
@@ -311,7 +312,7 @@ fn compare(manifest: &Manifest, arguments: &StateDiff, config: &Config) -> Resul
             json!({ "subject": finding.subject, "verdict": finding.verdict.name(), "reasons": finding.reasons })
         });
         let json = json!({ "from": manifest.epoch, "findings": findings.collect::<Vec<_>>() });
-        print(&format!("{}\n", pretty(&json)))?;
+        print_json(&json)?;
     } else {
         print(&format!("{}\n", findings_text(&found)))?;
     }

@@ -179,16 +179,7 @@ impl Coordinator {
         }
     }
 
-    /// The epoch that tasks are being collected for, whose files no manifest names yet.
-    pub fn in_flight(&self) -> Option<u64> {
-        match &self.phase {
-            Phase::Collecting(collecting) => Some(collecting.epoch),
-            Phase::Writing(settling) => Some(settling.completed.epoch),
-            _ => None,
-        }
-    }
-
-    /// The newest manifest of the log.
+    /// The manifest that the next one builds on; while it is written, the log may not have it yet.
     pub fn newest(&self) -> Option<&Manifest> {
         self.newest.as_ref()
     }
@@ -345,8 +336,8 @@ impl Coordinator {
                 stage: stage.id,
                 name: stage.name.clone(),
                 operators: stage.operators.clone(),
-                source: stage.source.as_ref().map(|source| outside(&source.table, &source.connector)),
-                sink: stage.sink.as_ref().map(|sink| outside(&sink.table, &sink.connector)),
+                source: stage.source.as_ref().map(Outside::from),
+                sink: stage.sink.as_ref().map(Outside::from),
                 tables: tables.map(|(table, spec)| self.table(stage.id, table, spec, &tasks)).collect(),
                 tasks: tasks.iter().map(|snapshot| snapshot.state.clone()).collect(),
             }
@@ -392,10 +383,6 @@ impl Coordinator {
         }
         TableState { spec: spec.clone(), files }
     }
-}
-
-fn outside(table: &str, connector: &str) -> Outside {
-    Outside { table: table.to_owned(), connector: connector.to_owned() }
 }
 
 #[cfg(test)]

@@ -526,13 +526,12 @@ fn adopted(manifest: &Manifest, plan: &JobPlan, stage: &StagePlan, home: &Home, 
     if let (Some(state), Some(first)) = (old(home.sink), tasks.first_mut()) {
         first.tokens = state.tasks.iter().flat_map(|task| task.tokens.clone()).collect();
     }
-    let outside = |table: &str, connector: &str| Outside { table: table.to_owned(), connector: connector.to_owned() };
     StageState {
         stage: stage.id,
         name: stage.name.clone(),
         operators: stage.operators.clone(),
-        source: stage.source.as_ref().map(|source| outside(&source.table, &source.connector)),
-        sink: stage.sink.as_ref().map(|sink| outside(&sink.table, &sink.connector)),
+        source: stage.source.as_ref().map(Outside::from),
+        sink: stage.sink.as_ref().map(Outside::from),
         tables: tables.collect(),
         tasks,
     }

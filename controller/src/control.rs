@@ -573,7 +573,7 @@ impl JobLoop {
         tokio::spawn(async move {
             let appended = writer.append(manifest.clone()).await;
             let saved = match (&appended, name) {
-                (Ok(_), Some(name)) => Some(log.save(&name, &manifest).await),
+                (Ok(_), Some(name)) => Some(log.save_newest(&name, &manifest).await),
                 _ => None,
             };
             if let Some(inputs) = inputs.upgrade() {

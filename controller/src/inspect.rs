@@ -135,27 +135,31 @@ pub struct TableGrowth {
 
 /// Compares two checkpoints, stage by stage: those of the second in their order, then those that it does not have.
 pub fn growth(before: &Manifest, after: &Manifest) -> Vec<StageGrowth> {
-    let find = |manifest: &Manifest, name: &str| manifest.stages.iter().find(|stage| stage.name == name).cloned();
-    let gone = before.stages.iter().filter(|stage| find(after, &stage.name).is_none());
+    let gone = before.stages.iter().filter(|stage| stage_named(after, &stage.name).is_none());
     let names = after.stages.iter().chain(gone).map(|stage| stage.name.as_str());
-    names.map(|name| stage_growth(name, find(before, name).as_ref(), find(after, name).as_ref())).collect()
+    names.map(|name| stage_growth(name, stage_named(before, name), stage_named(after, name))).collect()
+}
+
+fn stage_named<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a StageState> {
+    manifest.stages.iter().find(|stage| stage.name == name)
+}
+
+/// No files where there is no such table.
+fn files_of<'a>(tables: &'a [TableState], name: &str) -> &'a [StateFile] {
+    tables.iter().find(|table| table.spec.name == name).map_or(&[], |table| &table.files)
 }
 
 fn stage_growth(name: &str, before: Option<&StageState>, after: Option<&StageState>) -> StageGrowth {
-    let tables = |stage: Option<&StageState>| stage.map(|stage| stage.tables.clone()).unwrap_or_default();
-    let files = |tables: &[TableState], name: &str| {
-        let table = tables.iter().find(|table| table.spec.name == name);
-        table.map(|table| table.files.clone()).unwrap_or_default()
-    };
-    let (old, new) = (tables(before), tables(after));
+    let old: &[TableState] = before.map_or(&[], |stage| &stage.tables);
+    let new: &[TableState] = after.map_or(&[], |stage| &stage.tables);
     let gone = old.iter().filter(|table| new.iter().all(|other| other.spec.name != table.spec.name));
     let names = new.iter().chain(gone).map(|table| table.spec.name.as_str());
     let grown = names.map(|table| {
-        let (old, new) = (files(&old, table), files(&new, table));
+        let (old, new) = (files_of(old, table), files_of(new, table));
         TableGrowth {
             table: table.to_owned(),
-            before: Totals::of(&old),
-            after: Totals::of(&new),
+            before: Totals::of(old),
+            after: Totals::of(new),
             added: Totals::of(new.iter().filter(|file| !old.contains(file))),
             removed: Totals::of(old.iter().filter(|file| !new.contains(file))),
         }

@@ -156,6 +156,8 @@ pub enum LogError {
     SavepointName { name: String },
     #[error("savepoint \"{name}\" already exists")]
     SavepointExists { name: String },
+    #[error("savepoint \"{name}\" was made when another controller had gone on already: its files may be gone")]
+    SavepointLate { name: String },
     #[error("there is no checkpoint \"{point}\" in \"{path}\"")]
     Missing { point: RestorePoint, path: String },
 }
@@ -172,6 +174,7 @@ impl LogError {
             LogError::Contended { .. } => Some("end the other programs that run this job"),
             LogError::SavepointName { .. } => Some("a name has 1 to 100 letters, digits, \"-\" and \"_\""),
             LogError::SavepointExists { .. } => Some("give another name"),
+            LogError::SavepointLate { .. } => Some("end one of the two, and make another savepoint under another name"),
             LogError::Missing { .. } => Some("streamwright state ls shows which checkpoints and savepoints there are"),
         }
     }
@@ -318,6 +321,21 @@ impl Log {
             Ok(())
         } else {
             Err(LogError::SavepointExists { name: name.to_owned() })
+        }
+    }
+
+    /// As [`Self::save`], of the manifest that its writer has appended last. A zombie's may be collected by then; if it
+    /// is the newest of the log after it has got its name, no collector has overlooked that.
+    ///
+    /// # Errors
+    /// As [`Self::save`] and [`Self::read`]; when the log has gone on. Then something may be there under that name which
+    /// cannot be restored.
+    pub async fn save_newest(&self, name: &str, manifest: &Manifest) -> Result<(), LogError> {
+        self.save(name, manifest).await?;
+        let newest = self.read().await?.newest;
+        match newest.is_some_and(|newest| (newest.epoch, newest.generation) == (manifest.epoch, manifest.generation)) {
+            true => Ok(()),
+            false => Err(LogError::SavepointLate { name: name.to_owned() }),
         }
     }
 
@@ -1105,6 +1123,21 @@ pub(crate) mod tests {
         now(objects.put("job/savepoints/README", "not ours".into())).unwrap();
         let savepoint = |name: &str, manifest| Savepoint { name: name.into(), manifest };
         assert_eq!(now(log.savepoints()).unwrap(), [savepoint("a", two), savepoint("before-upgrade_2", one)]);
+    }
+
+    #[test]
+    fn a_zombie_does_not_say_that_it_has_made_a_savepoint() {
+        let log = log(Arc::new(MemoryObjects::new()));
+        let mut zombie = log.writer(&now(log.claim(0, "a")).unwrap());
+        let epoch = now(zombie.append(manifest(1))).unwrap();
+        let newest = Manifest { epoch, generation: 1, ..manifest(1) };
+        now(log.save_newest("in-time", &newest)).unwrap();
+        // A claim alone changes nothing: whoever made it goes on from there.
+        let mut writer = log.writer(&now(log.claim(0, "b")).unwrap());
+        now(log.save_newest("behind-the-fence", &newest)).unwrap();
+        now(writer.append(manifest(2))).unwrap();
+        let error = now(log.save_newest("late", &newest)).unwrap_err();
+        assert!(matches!(&error, LogError::SavepointLate { name } if name == "late"), "{error}");
     }
 
     /// What a controller does: it claims and appends so often; then it has died, and the next one claims.

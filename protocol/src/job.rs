@@ -5,7 +5,7 @@
 use schema::{Changelog, Schema};
 use serde::{Deserialize, Serialize};
 
-use crate::checkpoint::TableSpec;
+use crate::checkpoint::{Outside, TableSpec};
 
 /// A graph of stages, as JSON beside the binary in the artifact's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,18 @@ pub struct SinkPlan {
     /// Set when rows can be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changelog: Option<Changelog>,
+}
+
+impl From<&SourcePlan> for Outside {
+    fn from(source: &SourcePlan) -> Outside {
+        Outside { table: source.table.clone(), connector: source.connector.clone() }
+    }
+}
+
+impl From<&SinkPlan> for Outside {
+    fn from(sink: &SinkPlan) -> Outside {
+        Outside { table: sink.table.clone(), connector: sink.connector.clone() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -222,7 +222,7 @@ impl WindowJoin {
             };
             // A window of which nothing is left is dropped here.
             let Some(mut rows) = closing.next_rows(self.keeps) else { continue };
-            if closing.pairs_up {
+            if rows.are_pairs() {
                 if let Some((reads, condition)) = &self.condition {
                     let unread: ArrayRef = Arc::new(NullArray::new(rows.len()));
                     let columns = (0..self.types[0].len() + self.types[1].len()).map(|column| {
@@ -296,8 +296,6 @@ struct Closing {
     starts: Vec<usize>,
     /// By side and row: it has left in a pair.
     partnered: [Vec<bool>; 2],
-    /// The rows that [`Closing::next_rows`] has given last are pairs.
-    pairs_up: bool,
     next: Next,
 }
 
@@ -347,6 +345,10 @@ impl Chosen {
         self.of.iter().flatten().next().map_or(0, Vec::len)
     }
 
+    fn are_pairs(&self) -> bool {
+        self.of.iter().all(Option::is_some)
+    }
+
     fn retain(&mut self, selection: &Selection) {
         for numbers in self.of.iter_mut().flatten() {
             *numbers = selection.map(|position| numbers[position]);
@@ -377,7 +379,7 @@ impl Closing {
             *end += 1;
         }
         let partnered = [0, 1].map(|side: usize| vec![false; sides[side].groups.len()]);
-        Closing { sides, by_group, starts, partnered, pairs_up: true, next: Next::Pairs { row: 0, from: 0 } }
+        Closing { sides, by_group, starts, partnered, next: Next::Pairs { row: 0, from: 0 } }
     }
 
     /// The next rows to leave, at most [`CHUNK`]. The pairs among them have to fulfil the condition yet.
@@ -386,10 +388,7 @@ impl Closing {
             match self.next {
                 Next::Pairs { row, from } => match self.pairs(row, from) {
                     Some(pairs) => return Some(pairs),
-                    None => {
-                        self.pairs_up = false;
-                        self.next = Next::Alone { side: 0, row: 0 };
-                    }
+                    None => self.next = Next::Alone { side: 0, row: 0 },
                 },
                 Next::Alone { side: 2.., .. } => return None,
                 Next::Alone { side, row } if keeps[side] => {

@@ -321,7 +321,7 @@ impl Stage for Tally {
         let mut batch = pairs(std::mem::take(&mut self.changed).into_iter().map(|key| (key, counts[&key])));
         batch.columns.push(column::from_bool(column::pack(&vec![false; batch.rows]), None));
         let mut rows = TableRows::default();
-        rows.push(batch, 0);
+        rows.keep(batch);
         Ok(vec![rows])
     }
 

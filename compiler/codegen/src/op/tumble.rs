@@ -11,7 +11,7 @@
 //! The state of a group is a generated struct with a member for each aggregate; distinct counts, which need sets,
 //! stand beside it as fields of the stage.
 
-use compiler_ir::{AggregateFn, Column, Expr, Phase, ScalarType, Schema, Tumble};
+use compiler_ir::{Column, Expr, Phase, Schema, Tumble};
 use proc_macro2::{Ident, Literal as Token, TokenStream};
 use quote::quote;
 
@@ -41,8 +41,8 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
         }
         checkpoints(stage, tumble, &slots, &windows, states.as_ref(), &merge);
     }
-    results(stage, &slots, phase, states.as_ref());
-    flush(stage, &slots, phase, &windows, states.as_ref());
+    let fallible = results(stage, &slots, phase, states.as_ref());
+    flush(stage, &slots, phase, fallible, &windows, states.as_ref());
     if phase != Phase::Partial {
         stage.begin_results();
     }
@@ -314,8 +314,8 @@ fn assign_distinct(scope: &mut Scope, slot: &Slot, windows: &Ident, schema: &Sch
 
 // --- results out ---------------------------------------------------------------------------------------------------
 
-/// The method `results`: the output columns of a chunk of closed groups.
-fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&Ident>) {
+/// The method `results`: the output columns of a chunk of closed groups. Whether it can fail.
+fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&Ident>) -> bool {
     let partial = phase == Phase::Partial;
     let mut columns = TokenStream::new();
     let mut fallible = false;
@@ -351,15 +351,19 @@ fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&
             #result
         }
     });
+    fallible
 }
 
 /// `on_watermark`: results of every window that is closed now.
-fn flush(stage: &mut StageCode, slots: &[Slot], phase: Phase, windows: &Ident, states: Option<&Ident>) {
-    let decimal = |slot: &Slot| {
-        matches!(slot.aggregate.function, AggregateFn::Avg | AggregateFn::Sum)
-            && matches!(slot.aggregate.ty, ScalarType::Decimal { .. })
-    };
-    let question = (phase != Phase::Partial && slots.iter().any(decimal)).then(|| quote!(?));
+fn flush(
+    stage: &mut StageCode,
+    slots: &[Slot],
+    phase: Phase,
+    fallible: bool,
+    windows: &Ident,
+    states: Option<&Ident>,
+) {
+    let question = fallible.then(|| quote!(?));
     let release = states.map(|states| quote!(self.#states.release(&closed);));
     let release_open = states.map(|states| quote!(self.#states.release(&open);));
     let sets = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name);
