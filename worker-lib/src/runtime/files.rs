@@ -8,6 +8,7 @@
 //! reads all files whose range overlaps the new one, and leaves out the rows of others. So it does with rows outside of
 //! the hashes that a file is listed with: they are in another file by now ([`super::compact`]).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -15,6 +16,8 @@ use arrow::datatypes::SchemaRef;
 use artifacts::Digest;
 use artifacts::objects::Objects;
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{self, StreamExt as _};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -22,6 +25,8 @@ use parquet::file::properties::WriterProperties;
 use protocol::checkpoint::{HashRange, StageState, StateFile, TableKind, TableSpec};
 use protocol::mutant::{self, Mutant};
 use schema::Schema;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
 use super::migration::Migration;
@@ -41,6 +46,11 @@ const HERE_MOST: usize = 20_000;
 
 /// Rows of a batch that is read from a file.
 const BATCH_ROWS: usize = 8_192;
+
+/// Files whose bytes are there or on their way at a restart.
+const FETCHED_AHEAD: usize = 2;
+/// Batches of a file that wait until they are taken in.
+const DECODED_AHEAD: usize = 4;
 
 /// One task, of so many.
 #[derive(Clone, Copy, Debug)]
@@ -137,24 +147,37 @@ impl StateFiles {
         share: Share,
         restored: &Restored,
     ) -> Result<Vec<TableRows>, TaskError> {
-        let (begun, mut bytes, mut all_migrated) = (Instant::now(), 0, Vec::new());
+        let (begun, mut bytes) = (Instant::now(), 0);
+        let mut migrations = Vec::with_capacity(tables.len());
+        let mut all_migrated = vec![TableRows::default(); tables.len()];
+        let looked_for = match restored.owners.len() != share.parallelism && mutant::is(Mutant::KeyRangeOff) {
+            true => Share { parallelism: share.parallelism + 1, ..share },
+            false => share,
+        };
+        let mut mine = Vec::new();
         for (table, (spec, from)) in tables.iter().zip(&restored.tables).enumerate() {
-            let migration = Migration::between(&from.spec, spec).map_err(TaskError::fatal)?;
-            let mut migrated = TableRows::default();
-            for file in from.files.iter().filter(|file| share.has_some_of(&from.spec, file)) {
-                for (rows, watermark) in self.read(&from.spec, file, share, &restored.owners).await? {
-                    let Some(migration) = &migration else {
-                        stage.restore(table, &rows, watermark)?;
-                        continue;
-                    };
-                    let rows = lasting(spec, migration.apply(&rows), watermark);
+            migrations.push(Migration::between(&from.spec, spec).map_err(TaskError::fatal)?);
+            let files = from.files.iter().filter(|file| looked_for.has_some_of(&from.spec, file));
+            mine.extend(files.map(|file| (table, file)));
+        }
+        // The next file is on its way while one is taken in.
+        let fetch = |(table, file)| async move { (table, file, self.fetch(file).await) }.boxed();
+        let fetched: Vec<BoxFuture<'_, _>> = mine.into_iter().map(fetch).collect();
+        let mut fetched = stream::iter(fetched).buffered(FETCHED_AHEAD);
+        while let Some((table, file, contents)) = fetched.next().await {
+            let (from, migrated) = (&restored.tables[table], &mut all_migrated[table]);
+            let mut decoded = self.decoded(&from.spec, file, contents?, share, &restored.owners)?;
+            while let Some((rows, watermark)) = decoded.next().await? {
+                let Some(migration) = &migrations[table] else {
                     stage.restore(table, &rows, watermark)?;
-                    migrated.batches.push(rows);
-                    migrated.expires = migrated.expires.max(file.expires);
-                }
-                bytes += file.bytes;
+                    continue;
+                };
+                let rows = lasting(&tables[table], migration.apply(&rows), watermark);
+                stage.restore(table, &rows, watermark)?;
+                migrated.batches.push(rows);
+                migrated.expires = migrated.expires.max(file.expires);
             }
-            all_migrated.push(migrated);
+            bytes += file.bytes;
         }
         if bytes > 0 {
             let Share { stage, task, .. } = share;
@@ -174,20 +197,49 @@ impl StateFiles {
         share: Share,
         before: &[Owner],
     ) -> Result<Vec<(Batch, Option<i64>)>, TaskError> {
-        let rescaled = before.len() != share.parallelism;
-        let looked_for = match rescaled && mutant::is(Mutant::KeyRangeOff) {
-            true => Share { parallelism: share.parallelism + 1, ..share },
-            false => share,
-        };
         let mut batches = Vec::new();
-        if looked_for.has_some_of(spec, file) {
-            let bytes = self.fetch(file).await?;
+        if share.has_some_of(spec, file) {
+            let mut decoded = self.decoded(spec, file, self.fetch(file).await?, share, before)?;
+            while let Some(rows) = decoded.next().await? {
+                batches.push(rows);
+            }
+        }
+        Ok(batches)
+    }
+
+    /// The same of bytes that are there. A large file is decoded by one thread and checked by another while its first rows
+    /// are taken in: whoever has taken them has to forget them if an error follows.
+    fn decoded(
+        &self,
+        spec: &TableSpec,
+        file: &StateFile,
+        bytes: Bytes,
+        share: Share,
+        before: &[Owner],
+    ) -> Result<Decoded, TaskError> {
+        if file.rows <= HERE_MOST as u64 {
+            let mut batches = Vec::new();
             self.decode(spec, file, bytes, |batch| {
                 share_of(batch, spec, file.range(), share, before, &mut batches);
                 Ok(())
             })?;
+            return Ok(Decoded { rows: batches.into(), threads: None });
         }
-        Ok(batches)
+        let (sender, rows) = mpsc::channel(DECODED_AHEAD);
+        let checker = spawn_blocking({
+            let (files, file, bytes) = (self.clone(), file.clone(), bytes.clone());
+            move || files.check(&file, &bytes)
+        });
+        let (files, spec, file, before) = (self.clone(), spec.clone(), file.clone(), before.to_vec());
+        let decoder = spawn_blocking(move || {
+            let mut batches = Vec::new();
+            files.decode_unchecked(&spec, &file, bytes, |batch| {
+                share_of(batch, &spec, file.range(), share, &before, &mut batches);
+                let abandoned = |_| TaskError::fatal("nobody takes the rows of a state file");
+                batches.drain(..).try_for_each(|rows| sender.blocking_send(rows).map_err(abandoned))
+            })
+        });
+        Ok(Decoded { rows: VecDeque::new(), threads: Some(Threads { rows, checker, decoder }) })
     }
 
     /// A file's bytes, unchecked.
@@ -209,18 +261,33 @@ impl StateFiles {
         spec: &TableSpec,
         file: &StateFile,
         bytes: Bytes,
+        take: impl FnMut(Batch) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        self.check(file, &bytes)?;
+        self.decode_unchecked(spec, file, bytes, take)
+    }
+
+    fn check(&self, file: &StateFile, bytes: &Bytes) -> Result<(), TaskError> {
+        let found = Digest::of(bytes).to_string();
+        if found == file.sha256 {
+            return Ok(());
+        }
+        let path = format!("{}/{}/{}", self.objects.url(), self.job, file.path);
+        Err(TaskError::fatal(format!(
+            "the checkpoint's file \"{path}\" is damaged: its digest is {found}, the manifest says {}",
+            file.sha256
+        ))
+        .with_hint("restore an older checkpoint, and check the storage"))
+    }
+
+    fn decode_unchecked(
+        &self,
+        spec: &TableSpec,
+        file: &StateFile,
+        bytes: Bytes,
         mut take: impl FnMut(Batch) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
         let name = format!("{}/{}", self.job, file.path);
-        let found = Digest::of(&bytes).to_string();
-        if found != file.sha256 {
-            let url = self.objects.url();
-            return Err(TaskError::fatal(format!(
-                "the checkpoint's file \"{url}/{name}\" is damaged: its digest is {found}, the manifest says {}",
-                file.sha256
-            ))
-            .with_hint("restore an older checkpoint, and check the storage"));
-        }
         let damaged = |error: String| TaskError::fatal(format!("cannot read the state file \"{name}\": {error}"));
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
             .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
@@ -241,6 +308,36 @@ impl StateFiles {
     }
 }
 
+/// Rows of a file, each batch with the watermark of the task that had them.
+struct Decoded {
+    rows: VecDeque<(Batch, Option<i64>)>,
+    /// Those who make more.
+    threads: Option<Threads>,
+}
+
+struct Threads {
+    rows: mpsc::Receiver<(Batch, Option<i64>)>,
+    checker: JoinHandle<Result<(), TaskError>>,
+    decoder: JoinHandle<Result<(), TaskError>>,
+}
+
+impl Decoded {
+    /// `None` once all have been taken, and the file has been found to be undamaged.
+    async fn next(&mut self) -> Result<Option<(Batch, Option<i64>)>, TaskError> {
+        let Some(threads) = &mut self.threads else { return Ok(self.rows.pop_front()) };
+        if let Some(rows) = threads.rows.recv().await {
+            return Ok(Some(rows));
+        }
+        if let Some(Threads { checker, decoder, .. }) = self.threads.take() {
+            let ended = |error| TaskError::fatal(format!("cannot decode state: {error}"));
+            // What a decoder says of damaged bytes helps nobody.
+            checker.await.map_err(ended)??;
+            decoder.await.map_err(ended)??;
+        }
+        Ok(None)
+    }
+}
+
 /// What is in a file, encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
@@ -258,7 +355,7 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     if rows <= HERE_MOST {
         return work();
     }
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(TaskError::fatal(format!("cannot encode or decode state: {error}"))))
 }
 
@@ -379,7 +476,51 @@ fn unencodable(error: impl std::fmt::Display) -> TaskError {
 
 #[cfg(test)]
 mod tests {
+    use artifacts::objects::MemoryObjects;
+    use schema::{Field, ScalarType};
+
     use super::*;
+
+    fn spec() -> TableSpec {
+        let kind = TableKind::Keyed;
+        let columns = Schema::new(vec![Field::new("key", ScalarType::Int64, true)]);
+        let operator = Default::default();
+        TableSpec { name: "keys".into(), kind, version: 1, keys: 1, columns, lifetime: None, operator }
+    }
+
+    #[tokio::test]
+    async fn files_of_any_size_come_back_whole_and_in_order_or_not_at_all() {
+        let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
+        let files = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
+        let share = Share { stage: 0, task: 0, parallelism: 1 };
+        let before = [Owner { watermark: Some(7), ended: false }];
+        for (epoch, count) in [(1, 1_000), (2, 10 * HERE_MOST as i64)] {
+            let columns = vec![column::from_i64((0..count).collect(), None)];
+            let rows = TableRows { batches: vec![Batch::new(columns, count as usize)], expires: None };
+            let file = files.write(&spec(), rows, share, epoch).await.unwrap().unwrap();
+            let read = files.read(&spec(), &file, share, &before).await.unwrap();
+            assert!(read.iter().all(|(_, watermark)| *watermark == Some(7)));
+            let values = read.iter().flat_map(|(batch, _)| batch.i64(0).values.to_vec());
+            assert!(values.eq(0..count), "{count} rows");
+            let mut halves = 0;
+            for task in 0..2 {
+                let half = Share { task, parallelism: 2, ..share };
+                let read = files.read(&spec(), &file, half, &before).await.unwrap();
+                halves += read.iter().map(|(batch, _)| batch.rows as i64).sum::<i64>();
+            }
+            assert_eq!(halves, count);
+
+            let name = format!("job/{}", file.path);
+            let mut bytes = objects.get(&name).await.unwrap().unwrap().to_vec();
+            for at in [100, bytes.len() / 2, bytes.len() - 10] {
+                bytes[at] ^= 1;
+                objects.put(&name, bytes.clone().into()).await.unwrap();
+                let error = files.read(&spec(), &file, share, &before).await.unwrap_err();
+                assert!(error.message.contains("is damaged: its digest is"), "{error}");
+                bytes[at] ^= 1;
+            }
+        }
+    }
 
     #[test]
     fn no_two_tables_have_one_file() {
