@@ -8,8 +8,8 @@
 //! Everything goes through the program itself, `streamwright run`, with its controller, its worker and a state directory
 //! below DIRECTORY (a temporary one, unless given; it should be on the disk that is meant). The parts:
 //!
-//! - `throughput`: the 10 s tumble of the end-to-end benchmark over `events` nexmark events, on one core, with a checkpoint
-//!   each second. Baseline: the same job without any; beside it the binary alone, which does not even note what changes.
+//! - `throughput`: the 10 s tumble of the end-to-end benchmark and an aggregate without a window, over `events` nexmark
+//!   events, on one core, with a checkpoint each second. Baseline: the same job without any; beside it the binary alone, which does not even note what changes.
 //!   Medians of [`RUNS`] runs.
 //! - `pause`: for each number of `keys` a job with that many groups, of which `rate` rows change some each second, and a
 //!   checkpoint each second; once with files as they are, once with compaction. How long a task did nothing but align and
@@ -161,16 +161,20 @@ impl Bench {
     fn throughput(&self) -> Outcome<()> {
         let events = self.arguments.events;
         let source = sql!("end_to_end/nexmark").replace("$EVENTS", &events.to_string());
-        let sql = [source.as_str(), sql!("end_to_end/to_blackhole"), sql!("end_to_end/tumble")].concat();
-        let query = self.query("tumble.sql", &sql)?;
-        title(&format!("tumble 10 s by auction over {events} nexmark events, one core"), "no checkpoint");
-        let none = self.job(&query, &["default-checkpoint-interval=1h"])?;
-        self.alone(&sql)?.print("the binary alone", events, Some(&none));
-        none.print("no checkpoint", events, None);
-        let each_second = "default-checkpoint-interval=1s";
-        self.job(&query, &[each_second])?.print("one each second", events, Some(&none));
-        let compacted = self.job(&query, &[each_second, "pipeline.compaction.enabled=true"])?;
-        compacted.print("  with compaction", events, Some(&none));
+        let tumble = [sql!("end_to_end/to_blackhole"), sql!("end_to_end/tumble")].concat();
+        let queries = [("tumble 10 s", tumble.as_str()), ("updating aggregate", sql!("checkpoints/updating"))];
+        for (name, query) in queries {
+            let sql = format!("{source}{query}");
+            let query = self.query("throughput.sql", &sql)?;
+            title(&format!("{name} by auction over {events} nexmark events, one core"), "no checkpoint");
+            let none = self.job(&query, &["default-checkpoint-interval=1h"])?;
+            self.alone(&sql)?.print("the binary alone", events, Some(&none));
+            none.print("no checkpoint", events, None);
+            let each_second = "default-checkpoint-interval=1s";
+            self.job(&query, &[each_second])?.print("one each second", events, Some(&none));
+            let compacted = self.job(&query, &[each_second, "pipeline.compaction.enabled=true"])?;
+            compacted.print("  with compaction", events, Some(&none));
+        }
         Ok(())
     }
 
