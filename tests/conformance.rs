@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 use libtest_mimic::{Arguments, Trial};
-use protocol::checkpoint::{Operator, TableKind, TableSpec};
+use protocol::checkpoint::{Lifetime, Operator, TableKind, TableSpec};
 use protocol::job::ExchangePlan::{Forward, Gather, Hash};
 use schema::{Field, ScalarType, Schema, TimeUnit};
 use worker_lib::Batch;
@@ -287,7 +287,7 @@ fn side(name: &str, others: &[&str]) -> TableSpec {
         version: 1,
         keys: 1,
         columns: Schema::new(key_and_window.into_iter().chain(others).collect()),
-        lifetime: None,
+        lifetime: Some(Lifetime { column: 1, nanos: 10_000_000_000 }),
         operator: Operator::default(),
     }
 }

@@ -20,7 +20,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use artifacts::{Digest, Store};
-use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
+use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile_with_views, render};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -96,7 +96,7 @@ fn path(query: &str) -> PathBuf {
 
 fn compiled(query: &str) -> Compiled {
     let sql = fs::read_to_string(path(query)).unwrap();
-    compile(&CompileRequest::new(sql.as_str(), CompileOptions::default()))
+    compile_with_views(&CompileRequest::new(sql.as_str(), CompileOptions::default()))
         .unwrap_or_else(|wrong| panic!("{}", render(&wrong, query, &sql, false)))
 }
 

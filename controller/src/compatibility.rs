@@ -279,7 +279,7 @@ impl<'a> Kept<'a> {
             && self.has_keys_of(old)
             && new.rows == before.rows
             && new.sources == before.sources
-            && lifetime(self.first()) == lifetime(old.first())
+            && live_alike(self.first(), old.first())
     }
 
     fn subject(&self) -> String {
@@ -303,6 +303,11 @@ fn keys(table: &TableSpec) -> Vec<&str> {
 fn lifetime(table: &TableSpec) -> Option<(&str, i64)> {
     let lifetime = table.lifetime?;
     Some((table.columns.fields.get(lifetime.column)?.name.as_str(), lifetime.nanos))
+}
+
+/// Whether rows of both go at the same time, by the name of the column. What does not say is taken to be so.
+fn live_alike(new: &TableSpec, old: &TableSpec) -> bool {
+    lifetime(new) == lifetime(old) || new.lives_like(old)
 }
 
 /// By operator of the new query: which of the old ones it is.
@@ -458,7 +463,7 @@ fn table_changes(new: &TableSpec, old: &TableSpec, add: &mut dyn FnMut(String, C
     if keys(new) != keys(old) {
         add(format!("its keys are {}, and were {}", listed(new), listed(old)), Cost::Lost);
     }
-    if lifetime(new) != lifetime(old) {
+    if !live_alike(new, old) {
         let width = |table: &TableSpec| {
             Duration::from_nanos(lifetime(table).map_or(0, |(_, nanos)| nanos.max(0).unsigned_abs()))
         };

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringBuilder, new_empty_array, new_null_array};
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options, concat};
 use arrow::datatypes::DataType;
 use arrow::util::display::ArrayFormatter;
 use schema::ScalarType;
@@ -36,19 +36,52 @@ fn bind(params: &[Param], ret: &ScalarType, safe: bool) -> Result<Block, String>
     if into_nested || (!as_json && !between_nested && from != to && !can_cast_types(&from, &to)) {
         return Err(format!("cannot cast type {} to {ret}", param.ty));
     }
-    let options = CastOptions { safe, ..STRICT };
+    let conversion = Conversion { to, safe };
     Ok(Box::new(move |args, rows| {
         let array = args[0].array(rows)?;
-        if as_json {
-            return json_text(&array);
-        }
-        match cast_with_options(&array, &to, &options) {
-            Ok(array) => Ok(array),
-            // Arrow matches the fields of structs by name; ours match by position too.
-            Err(_) if between_nested => represent(&array, &to),
-            Err(error) => Err(arrow_message(error)),
+        match conversion.of(&array) {
+            Err(_) if safe => conversion.of_each(&array),
+            converted => converted,
         }
     }))
+}
+
+struct Conversion {
+    to: DataType,
+    safe: bool,
+}
+
+impl Conversion {
+    fn of(&self, array: &ArrayRef) -> Result<ArrayRef, String> {
+        let nested = is_nested(array.data_type());
+        if nested && self.to == DataType::Utf8 {
+            return json_text(array);
+        }
+        match cast_with_options(array, &self.to, &CastOptions { safe: self.safe, ..STRICT }) {
+            Ok(array) => Ok(array),
+            // Arrow matches the fields of structs by name; ours match by position too.
+            Err(_) if nested && is_nested(&self.to) => represent(array, &self.to),
+            Err(error) => Err(arrow_message(error)),
+        }
+    }
+
+    /// Values and items of lists one by one, null where it cannot be done: Arrow does not write dates beyond the year
+    /// 262143, and ends there even if it was asked for nulls.
+    fn of_each(&self, array: &ArrayRef) -> Result<ArrayRef, String> {
+        if let (DataType::List(_), DataType::List(item)) = (array.data_type(), &self.to) {
+            let list = array.as_list::<i32>();
+            let items = Conversion { to: item.data_type().clone(), safe: self.safe }.of_each(list.values())?;
+            let list = ListArray::try_new(Arc::clone(item), list.offsets().clone(), items, list.nulls().cloned());
+            return Ok(Arc::new(list.map_err(arrow_message)?));
+        }
+        let one = |row| self.of(&array.slice(row, 1)).unwrap_or_else(|_| new_null_array(&self.to, 1));
+        let each: Vec<ArrayRef> = (0..array.len()).map(one).collect();
+        if each.is_empty() {
+            return Ok(new_empty_array(&self.to));
+        }
+        let each: Vec<&dyn Array> = each.iter().map(AsRef::as_ref).collect();
+        concat(&each).map_err(arrow_message)
+    }
 }
 
 fn is_nested(ty: &DataType) -> bool {
@@ -133,8 +166,9 @@ fn write_text(text: &str, out: &mut String) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::{Kernel, function};
-    use arrow::array::{Float64Array, Int64Array, StringArray};
-    use arrow::datatypes::{Int32Type, Int64Type};
+    use arrow::array::{Float64Array, Int64Array, StringArray, TimestampSecondArray};
+    use arrow::buffer::OffsetBuffer;
+    use arrow::datatypes::{Field, Int32Type, Int64Type};
 
     fn kernel(safe: bool, from: ScalarType, to: ScalarType) -> Kernel {
         let function = if safe { function::try_cast } else { function::cast };
@@ -175,6 +209,27 @@ mod tests {
         let kernel = Kernel::new(function::cast, &[value], &ScalarType::Json).unwrap();
         let got = kernel.call(&[], 1).unwrap();
         assert_eq!(got.as_string::<i32>().value(0), r#"[{"a\"b":"x\ny","n":7},null]"#);
+    }
+
+    #[test]
+    fn a_date_that_cannot_be_written_is_null_where_that_is_asked_for() {
+        let seconds = ScalarType::Timestamp { unit: schema::TimeUnit::Second, zone: None };
+        // The last one is in the year 2,000,000.
+        let times: ArrayRef = Arc::new(TimestampSecondArray::from(vec![Some(0), None, Some(63_050_000_000_000)]));
+        let item = Field::new("item", times.data_type().clone(), true);
+        let offsets = OffsetBuffer::from_lengths([1, 2, 0]);
+        let lists: ArrayRef = Arc::new(ListArray::new(Arc::new(item), offsets, times, None));
+        let from = ScalarType::List(Box::new(seconds));
+        assert!(kernel(false, from.clone(), ScalarType::Utf8).call(std::slice::from_ref(&lists), 3).is_err());
+        let texts = kernel(true, from.clone(), ScalarType::Utf8).call(std::slice::from_ref(&lists), 3).unwrap();
+        let texts: Vec<_> = texts.as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("[\"1970-01-01T00:00:00\"]"), None, Some("[]")]);
+        let to = ScalarType::List(Box::new(ScalarType::Utf8));
+        let lists = kernel(true, from, to).call(&[lists], 3).unwrap();
+        let lists = lists.as_list::<i32>();
+        assert_eq!((lists.value_offsets(), lists.null_count()), (&[0, 1, 3, 3][..], 0));
+        let items: Vec<_> = lists.values().as_string::<i32>().iter().collect();
+        assert_eq!(items, [Some("1970-01-01T00:00:00"), None, None]);
     }
 
     #[test]

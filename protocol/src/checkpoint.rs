@@ -7,8 +7,8 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Of the documents; grows when an older program could not restore what a newer one has written. From 2 on a file may
-/// have rows outside of the hashes that it is listed with.
-pub const FORMAT: u32 = 2;
+/// have rows outside of the hashes that it is listed with; from 3 on the lists of joins say when their rows go.
+pub const FORMAT: u32 = 3;
 
 /// One record of the log. Its number is its file's name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,13 @@ pub struct TableSpec {
     pub operator: Operator,
 }
 
+impl TableSpec {
+    /// Whether rows go when those of an earlier form of the table did. One of format 2 may be a list that does not say.
+    pub fn lives_like(&self, earlier: &TableSpec) -> bool {
+        self.lifetime == earlier.lifetime || (earlier.kind == TableKind::List && earlier.lifetime.is_none())
+    }
+}
+
 /// Whose table it is, in words that do not change with other parts of the query: stages are renumbered by any change,
 /// and other queries may come to share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,7 +159,8 @@ pub struct Operator {
     pub results: Vec<String>,
 }
 
-/// A row goes when the watermark comes to the value of a column, a `TIMESTAMP`, and so much more.
+/// A row goes when the watermark comes to the value of a column, a `TIMESTAMP` or a window, of which the start counts, and
+/// so much more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifetime {
     pub column: usize,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile, render};
+use compiler_driver::{CompileOptions, CompileRequest, Compiled, View, compile_with_views, render};
 use protocol::job::JobPlan;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -123,7 +123,7 @@ impl Run {
         let out = TempDir::new().map_err(|error| error.to_string())?;
         let sql = case.query.replace("$OUT", &out.path().to_string_lossy());
         let options = CompileOptions { parallelism, ..CompileOptions::default() };
-        let compiled = compile(&CompileRequest::new(&sql, options))
+        let compiled = compile_with_views(&CompileRequest::new(&sql, options))
             .map_err(|diagnostics| render(&diagnostics, "query.sql", &sql, false))?;
         Ok(Run { compiled, out })
     }

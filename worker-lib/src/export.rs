@@ -18,14 +18,13 @@ use std::sync::Arc;
 
 use artifacts::objects::Objects;
 use formats::{Encoder, Format, JsonOptions};
-use protocol::checkpoint::{Manifest, StageState, TableKind, TableSpec, TableState};
+use protocol::checkpoint::{Manifest, StageState, TableKind, TableState};
 use schema::Schema;
 
 use crate::batch::Batch;
 use crate::error::TaskError;
-use crate::keys::{Key, KeyTable};
-use crate::runtime::files::{Owner, Share, StateFiles, encode, lasting};
-use crate::select::Selection;
+use crate::runtime::files::{Owner, Share, StateFiles, encode};
+use crate::runtime::live::{self, Latest};
 
 /// Rows of a table.
 #[derive(Clone, Debug)]
@@ -45,72 +44,28 @@ pub async fn live_rows(
     table: &TableState,
 ) -> Result<LiveRows, TaskError> {
     let spec = &table.spec;
-    check(spec)?;
+    if !live::is_sound(spec) {
+        return Err(TaskError::fatal(format!("the manifest contradicts itself about table \"{}\"", spec.name)));
+    }
     let files = StateFiles { objects, job: manifest.job.clone(), generation: manifest.generation };
     let share = Share { stage: stage.stage, task: 0, parallelism: 1 };
     let owners = Owner::all(stage);
     let mut batches = Vec::new();
     for file in &table.files {
         for (batch, watermark) in files.read(spec, file, share, &owners).await? {
-            batches.push(lasting(spec, batch, watermark));
+            batches.push(live::lasting(spec, batch, watermark));
         }
     }
-    if spec.kind != TableKind::List {
-        batches = last_of_each_key(spec, &batches);
-    }
+    let mut latest = Latest::new(spec);
+    let live = batches.into_iter().rev().map(|batch| live::not_deleted(spec, latest.unseen(batch)));
+    let mut batches: Vec<Batch> = live.filter(|batch| batch.rows > 0).collect();
+    batches.reverse();
     let mut columns = spec.columns.clone();
     if spec.kind == TableKind::Keyed {
         columns.fields.pop();
-        batches = batches.into_iter().map(not_deleted).collect();
+        batches.iter_mut().for_each(|batch| drop(batch.columns.pop()));
     }
-    batches.retain(|batch| batch.rows > 0);
     Ok(LiveRows { columns, batches })
-}
-
-/// Whether columns that are counted on are there.
-fn check(spec: &TableSpec) -> Result<(), TaskError> {
-    let columns = spec.columns.len();
-    let time = spec.lifetime.is_none_or(|lifetime| lifetime.column < columns);
-    let deleted = spec.kind != TableKind::Keyed || spec.columns.index_of("_deleted") == columns.checked_sub(1);
-    match spec.keys <= columns && time && deleted {
-        true => Ok(()),
-        false => Err(TaskError::fatal(format!("the manifest contradicts itself about table \"{}\"", spec.name))),
-    }
-}
-
-/// Of the rows with equal keys the last one. Of a table that the watermark empties the time belongs to the key.
-fn last_of_each_key(spec: &TableSpec, batches: &[Batch]) -> Vec<Batch> {
-    let mut keys: Vec<usize> = (0..spec.keys).collect();
-    keys.extend(spec.lifetime.map(|lifetime| lifetime.column));
-    let types: Vec<_> = keys.iter().map(|key| spec.columns.fields[*key].ty.clone()).collect();
-    let mut table = KeyTable::new(&types);
-    // Batch and row of each key, by its number.
-    let mut last: Vec<(usize, usize)> = Vec::new();
-    let mut numbers = Vec::new();
-    for (at, batch) in batches.iter().enumerate() {
-        let columns: Vec<Key<'_>> = keys.iter().map(|key| Key::all(batch.array(*key))).collect();
-        numbers.clear();
-        table.assign(&columns, batch.rows, &mut numbers);
-        last.resize(table.len(), (0, 0));
-        for (row, number) in numbers.iter().enumerate() {
-            last[*number as usize] = (at, row);
-        }
-    }
-    let mut kept: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.rows]).collect();
-    for (at, row) in last {
-        kept[at][row] = true;
-    }
-    let rows = batches.iter().zip(kept);
-    rows.map(|(batch, kept)| Selection::of_flags(&kept, None).take_batch(batch)).collect()
-}
-
-/// The rows that do not say that their key is deleted, without the column that says it.
-fn not_deleted(batch: Batch) -> Batch {
-    let deleted = batch.bool(batch.columns.len() - 1);
-    let kept = Selection::filter(batch.rows, None, |row| deleted.get(row) != Some(true));
-    let mut live = kept.take_batch(&batch);
-    live.columns.pop();
-    live
 }
 
 impl LiveRows {
@@ -145,7 +100,7 @@ mod tests {
     use arrow::array::ArrayRef;
     use artifacts::objects::MemoryObjects;
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-    use protocol::checkpoint::{FORMAT, Lifetime, Operator, Reason, TaskState};
+    use protocol::checkpoint::{FORMAT, Lifetime, Operator, Reason, TableSpec, TaskState};
     use schema::{Field, ScalarType, TimeUnit};
 
     use super::*;
@@ -286,6 +241,18 @@ mod tests {
         assert_eq!(rows.rows(), 4);
         let rows = table(spec(TableKind::List), [Some(15), Some(15)], files).await;
         assert_eq!(rows.rows(), 1);
+        // Rows of a join have the window as a whole.
+        let windows = |batch: Batch| {
+            let start = column::i64(batch.array(1)).values[0];
+            Batch { columns: vec![batch.columns[0].clone(), column::window(start, start + WIDTH, batch.rows)], ..batch }
+        };
+        let mut joined = spec(TableKind::List);
+        joined.columns.fields.truncate(1);
+        joined.columns.fields.push(Field::new("window", ScalarType::window(), false));
+        let files = vec![windows(timed(&[row, row])), windows(timed(&[(Some("a"), 20, None)]))];
+        let rows = table(joined, [Some(10), Some(10)], files).await;
+        let window = r#"{"start":"1970-01-01T00:00:00.000000020","end":"1970-01-01T00:00:00.000000030"}"#;
+        assert_eq!(lines(&rows), [format!(r#"{{"key":"a","window":{window}}}"#)]);
         let empty = table(spec(TableKind::List), [None, None], vec![]).await;
         assert_eq!((empty.rows(), empty.json_lines().unwrap().len()), (0, 0));
         assert!(!empty.parquet().unwrap().is_empty(), "a file with a schema and no rows");

@@ -33,6 +33,7 @@ pub mod conformance;
 mod compact;
 mod control;
 pub(crate) mod files;
+pub(crate) mod live;
 mod migration;
 mod stored;
 mod task;

@@ -31,6 +31,7 @@ use arrow::array::ArrayRef;
 use protocol::mutant::{self, Mutant};
 use schema::{ScalarType, TimeUnit};
 
+use crate::batch::Batch;
 use crate::column;
 use crate::error::TaskError;
 use crate::keys::{Key, KeyTable};
@@ -87,6 +88,16 @@ pub struct Closed {
 }
 
 impl Closed {
+    /// What leaves: keys, `STRUCT<start, end>`, columns of the groups.
+    pub fn results(&self, columns: Vec<ArrayRef>) -> Batch {
+        table(&self.keys, self.window(), columns, self.groups.len())
+    }
+
+    /// Partial states that leave: keys, the window's start, columns of the groups.
+    pub fn states(&self, columns: Vec<ArrayRef>) -> Batch {
+        table(&self.keys, self.window_start(), columns, self.groups.len())
+    }
+
     /// The column `STRUCT<start, end>`.
     pub fn window(&self) -> ArrayRef {
         column::window(self.start, self.end, self.groups.len())
@@ -112,10 +123,23 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Rows of the table: keys, the window's start, columns of the groups.
+    pub fn states(&self, columns: Vec<ArrayRef>) -> Batch {
+        table(&self.keys, self.window_start(), columns, self.groups.len())
+    }
+
     /// The column of the window's start, in nanoseconds.
     pub fn window_start(&self) -> ArrayRef {
         column::from_timestamp(vec![self.start; self.groups.len()], None, TimeUnit::Nanosecond, None)
     }
+}
+
+fn table(keys: &[ArrayRef], window: ArrayRef, more: Vec<ArrayRef>, rows: usize) -> Batch {
+    let mut columns = Vec::with_capacity(keys.len() + 1 + more.len());
+    columns.extend_from_slice(keys);
+    columns.push(window);
+    columns.extend(more);
+    Batch::new(columns, rows)
 }
 
 /// What has happened to a bin's groups since the last snapshot.

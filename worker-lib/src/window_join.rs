@@ -21,7 +21,7 @@
 //! before a watermark that is later.
 //!
 //! **Checkpoints.** A table for each side, as a list: a snapshot holds the rows that came since the last one, the
-//! watermark removes them.
+//! watermark removes them when it comes to the end of their window.
 //!
 //! Invariants: a row whose window's end is not above the watermark is late and counted; rows that cannot leave (a null
 //! among the keys, on a side that is not kept) are dropped at once. Arithmetic near the limits of `i64` saturates.

@@ -109,32 +109,32 @@ impl RowsByAuctionLength {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
-        columns.push(column::from_i32(values, nulls));
-        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
-        columns.push(column::from_f64(values, nulls));
-        let values = column::dense(rows, |row| states[row].mean.count());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].filtered.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let values = column::dense(rows, |row| states[row].owed.finish());
-        columns.push(column::from_decimal(values, None, 20, 2));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
-        columns.push(column::from_decimal(values, nulls, 38, 2));
-        let values = column::dense(rows, |row| states[row].mean_owed.count());
-        columns.push(column::from_i64(values, None));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[RowsByAuctionLengthState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+    columns.push(column::from_i32(values, nulls));
+    columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
+    columns.push(column::from_f64(values, nulls));
+    let values = column::dense(rows, |row| states[row].mean.count());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].filtered.finish());
+    columns.push(column::from_i64(values, nulls));
+    let values = column::dense(rows, |row| states[row].owed.finish());
+    columns.push(column::from_decimal(values, None, 20, 2));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
+    columns.push(column::from_decimal(values, nulls, 38, 2));
+    let values = column::dense(rows, |row| states[row].mean_owed.count());
+    columns.push(column::from_i64(values, None));
+    columns
 }
 
 /// `character_length(channel)`

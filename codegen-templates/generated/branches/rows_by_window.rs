@@ -2,6 +2,7 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::Count;
+use worker_lib::column::ArrayRef;
 use worker_lib::select::Rows;
 use worker_lib::window::{Closed, Input, States, Tumble};
 
@@ -79,12 +80,15 @@ impl RowsByWindow {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].n.finish());
-        columns.push(column::from_i64(values, None));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[RowsByWindowState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    columns
 }

@@ -2,10 +2,10 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Distinct, Sum};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 2, fused from:
 /// - rows of stage 1
@@ -61,7 +61,8 @@ impl Stage for TumbleByChannel {
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut tables = vec![TableRows::default(); 3];
         for changed in self.tumble.changed() {
-            tables[0].push(self.changed_states(&changed), changed.end);
+            let states = group_columns(&self.states.changed(&changed));
+            tables[0].push(changed.states(states), changed.end);
             tables[1].push(self.n.changed(&changed, &self.tumble), changed.end);
             tables[2].push(self.web.changed(&changed, &self.tumble), changed.end);
         }
@@ -201,28 +202,12 @@ impl TumbleByChannel {
         Ok(())
     }
 
-    /// States of the groups of a window that have changed since the last checkpoint.
-    fn changed_states(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
-    }
-
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        columns.push(column::from_i64(self.n.finish(closed), None));
-        columns.push(column::from_i64(self.web.finish(closed), None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        let mut columns = group_columns(self.states.closed(closed));
+        columns.insert(0, column::from_i64(self.n.finish(closed), None));
+        columns.insert(1, column::from_i64(self.web.finish(closed), None));
+        closed.results(columns)
     }
 
     /// Takes results through the rest of the stage.
@@ -231,6 +216,15 @@ impl TumbleByChannel {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[TumbleByChannelState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
+    columns.push(column::from_i64(values, nulls));
+    columns
 }
 
 /// `SELECT window.start, n`

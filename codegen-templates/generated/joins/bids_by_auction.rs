@@ -2,7 +2,7 @@
 
 use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, Total};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::window::{Closed, Input, States, Tumble};
 
@@ -91,19 +91,22 @@ impl BidsByAuction {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].bids.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].total.finish());
-        columns.push(column::from_i64(values, None));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
 }
 
 /// `WATERMARK FOR dt AS dt - INTERVAL '5 seconds'`
 fn watermark(batch: &Batch, cx: &mut StageContext) {
     window::observe(batch.array(4), -5_000_000_000, cx);
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[BidsByAuctionState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].bids.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].total.finish());
+    columns.push(column::from_i64(values, None));
+    columns
 }

@@ -2,7 +2,7 @@
 
 use worker_lib::{column, window, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, MaxText, Total};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Selection;
 use worker_lib::window::{Closed, Input, States, Tumble};
 
@@ -102,16 +102,7 @@ impl BidsByAuction {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].bids.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].total.finish());
-        columns.push(column::from_i64(values, None));
-        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
 }
 
@@ -124,4 +115,16 @@ fn watermark(batch: &Batch, cx: &mut StageContext) {
 fn filter(batch: &Batch) -> Selection {
     let price = batch.i64(2);
     Selection::filter(batch.rows, None, |row| price.value(row) > 100)
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[BidsByAuctionState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].bids.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].total.finish());
+    columns.push(column::from_i64(values, None));
+    columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+    columns
 }

@@ -135,8 +135,8 @@ impl UpdatingByAuctionLength {
                 .groups
                 .changes(
                     &changed,
-                    &results(self.states.before(&changed))?,
-                    &results(&self.states.after(&changed))?,
+                    &result_columns(self.states.before(&changed))?,
+                    &result_columns(&self.states.after(&changed))?,
                 );
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
@@ -158,8 +158,28 @@ impl UpdatingByAuctionLength {
     }
 }
 
-/// Aggregates of groups.
-fn results(states: &[UpdatingByAuctionLengthState]) -> Result<Vec<ArrayRef>, TaskError> {
+/// States of groups.
+fn state_columns(states: &[UpdatingByAuctionLengthState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].total.finish());
+    columns.push(column::from_i64(values, None));
+    columns.push(column::dense_text_opt(rows, |row| states[row].last.finish()));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
+    columns.push(column::from_decimal(values, nulls, 38, 2));
+    let values = column::dense(rows, |row| states[row].mean_owed.count());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].web.finish());
+    columns.push(column::from_i64(values, None));
+    columns
+}
+
+/// Results of groups.
+fn result_columns(
+    states: &[UpdatingByAuctionLengthState],
+) -> Result<Vec<ArrayRef>, TaskError> {
     let rows = states.len();
     let errors = Errors::new();
     let mut columns = Vec::new();
@@ -177,24 +197,6 @@ fn results(states: &[UpdatingByAuctionLengthState]) -> Result<Vec<ArrayRef>, Tas
     columns.push(column::from_i64(values, None));
     errors.check()?;
     Ok(columns)
-}
-
-/// States of groups.
-fn state_columns(states: &[UpdatingByAuctionLengthState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].n.finish());
-    columns.push(column::from_i64(values, None));
-    let values = column::dense(rows, |row| states[row].total.finish());
-    columns.push(column::from_i64(values, None));
-    columns.push(column::dense_text_opt(rows, |row| states[row].last.finish()));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
-    columns.push(column::from_decimal(values, nulls, 38, 2));
-    let values = column::dense(rows, |row| states[row].mean_owed.count());
-    columns.push(column::from_i64(values, None));
-    let values = column::dense(rows, |row| states[row].web.finish());
-    columns.push(column::from_i64(values, None));
-    columns
 }
 
 /// `HAVING count(*) > 1`

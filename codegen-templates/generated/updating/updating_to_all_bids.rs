@@ -60,7 +60,7 @@ impl Stage for UpdatingToAllBids {
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
         for saved in self.groups.unsaved() {
-            let states = state_columns(&self.states.saved(&saved));
+            let states = group_columns(&self.states.saved(&saved));
             table.keep(saved.batch(states));
         }
         Ok(vec![table])
@@ -107,8 +107,8 @@ impl UpdatingToAllBids {
                 .groups
                 .changes(
                     &changed,
-                    &results(self.states.before(&changed)),
-                    &results(&self.states.after(&changed)),
+                    &group_columns(self.states.before(&changed)),
+                    &group_columns(&self.states.after(&changed)),
                 );
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
@@ -125,17 +125,8 @@ impl UpdatingToAllBids {
     }
 }
 
-/// Aggregates of groups.
-fn results(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].n.finish());
-    columns.push(column::from_i64(values, None));
-    columns
-}
-
-/// States of groups.
-fn state_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
     let rows = states.len();
     let mut columns = Vec::new();
     let values = column::dense(rows, |row| states[row].n.finish());

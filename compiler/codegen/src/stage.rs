@@ -23,7 +23,7 @@ use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 20] = [
     "new",
     "main",
     "batch",
@@ -41,7 +41,8 @@ const RESERVED: [&str; 19] = [
     "restore",
     "restored",
     "snapshot",
-    "changed_states",
+    "group_columns",
+    "result_columns",
     "state_columns",
 ];
 
@@ -49,7 +50,7 @@ const RESERVED: [&str; 19] = [
 const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 40] = [
+const IMPORTS: [(&str, &str); 39] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -79,7 +80,6 @@ const IMPORTS: [(&str, &str); 40] = [
     ("Accumulators", "worker_lib::updating::Accumulators"),
     ("Updating", "worker_lib::updating::Updating"),
     ("window", "worker_lib::window"),
-    ("Changed", "worker_lib::window::Changed"),
     ("Closed", "worker_lib::window::Closed"),
     ("Input", "worker_lib::window::Input"),
     ("States", "worker_lib::window::States"),

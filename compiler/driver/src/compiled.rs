@@ -49,7 +49,7 @@ pub struct Compiled {
     pub plan: JobPlan,
     /// What the query says in vain or in an old form.
     pub warnings: Vec<Diagnostic>,
-    /// EXPLAIN, by view.
+    /// EXPLAIN, by view; none, unless they were asked for.
     pub views: BTreeMap<View, String>,
     /// The passes and how long each took, in order.
     pub passes: Vec<PassTime>,

@@ -22,5 +22,5 @@ mod render;
 
 pub use compiled::{CompileOptions, CompileRequest, Compiled, PassTime, View};
 pub use compiler_sql::{Diagnostic, Position, Severity, Span};
-pub use passes::{compile, explain};
+pub use passes::{compile, compile_with_views, explain};
 pub use render::{render, to_json};

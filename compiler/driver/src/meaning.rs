@@ -10,7 +10,8 @@
 //!
 //! So another alias, another order of columns, another query beside it change nothing; another expression does. Every column
 //! of the graph is followed back to the sources, through projections and exchanges; a filter becomes part of what the rows
-//! are. Casts that only widen a number are left out: a column of a wider type is the same column.
+//! are. Casts that only widen a number are left out: a column of a wider type is the same column. Whether something runs as
+//! native code or as a kernel is left out too: a later compiler may decide otherwise.
 //!
 //! Texts are bounded: of a long one the beginning is kept, and a digest of the whole. A text that stands for several is
 //! the same at every compilation; two equal texts mean the same, two different ones may too (the rules rewrite expressions).
@@ -23,8 +24,9 @@
 use std::collections::BTreeSet;
 
 use compiler_ir::{
-    Aggregate, Changelog, Column, Expr, ExprKind, Field, Graph, KernelColumn, Phase, ScalarType, Schema, SinkDef,
-    SourceField, Stage, StageInput, StageOp, StageOpKind, Tumble, Updating, WindowJoin, print,
+    Aggregate, BinaryOp, Changelog, Column, DateField, Expr, ExprKind, Field, Graph, Literal, NativeFn, Phase,
+    ScalarType, Schema, SinkDef, SourceField, Stage, StageInput, StageOp, StageOpKind, Tumble, UnaryOp, Updating,
+    WindowJoin, print,
 };
 use protocol::checkpoint::{Operator, TableKind, TableSpec};
 use sha2::{Digest, Sha256};
@@ -115,21 +117,21 @@ impl Meanings {
     fn unbounded(&self, expr: &Expr) -> String {
         match expr.kind {
             ExprKind::Column(index) => self.atoms.fields[index].name.clone(),
-            _ => print::expr(expr, &self.atoms),
+            _ => print::meaning(expr, &self.atoms),
         }
     }
 
     /// An expression over rows, over atoms.
     fn follow(&mut self, expr: &Expr, rows: &Rows) -> Expr {
         let mut expr = expr.clone();
-        expr.rewrite(&mut |part| match &mut part.kind {
-            ExprKind::Column(index) => {
-                if let Some(column) = rows.columns.get(*index) {
-                    *part = column.clone();
-                }
+        expr.rewrite(&mut |part| {
+            if let ExprKind::Column(index) = part.kind
+                && let Some(column) = rows.columns.get(index)
+            {
+                *part = column.clone();
+                return;
             }
-            ExprKind::Cast { arg, .. } if arg.ty.widens_to(&part.ty) => *part = (**arg).clone(),
-            _ => {}
+            normalize(part);
         });
         let mut parts = 0;
         expr.walk(&mut |_| parts += 1);
@@ -145,7 +147,7 @@ impl Meanings {
         let arg = aggregate.arg.as_ref().map(|arg| self.follow(arg, rows));
         let filter = aggregate.filter.as_ref().map(|filter| self.follow(filter, rows));
         let followed = Aggregate { arg, filter, ..aggregate.clone() };
-        bounded(print::aggregate(&followed, &self.atoms), COLUMN_CHARS)
+        bounded(print::aggregate_meaning(&followed, &self.atoms), COLUMN_CHARS)
     }
 
     // --- what flows ------------------------------------------------------------------------------------------------
@@ -210,7 +212,8 @@ impl Meanings {
                 Rows { text: bounded(format!("{} WHERE {predicate}", rows.text), ROWS_CHARS), ..rows }
             }
             StageOpKind::Compute { columns } => {
-                let computed: Vec<Expr> = columns.iter().map(|column| self.computed(column, &rows)).collect();
+                // A guard says for which rows something is computed; whoever reads it asks for no others.
+                let computed: Vec<Expr> = columns.iter().map(|column| self.follow(&column.call, &rows)).collect();
                 let columns = rows.columns.into_iter().chain(computed).collect();
                 Rows { columns, ..rows }
             }
@@ -230,13 +233,6 @@ impl Meanings {
                 Rows { text, columns, ..rows }
             }
         }
-    }
-
-    fn computed(&mut self, column: &KernelColumn, rows: &Rows) -> Expr {
-        let call = self.follow(&column.call, rows);
-        let Some(guard) = &column.guard else { return call };
-        let text = format!("{} WHERE {}", self.unbounded(&call), self.text_of(guard, rows));
-        self.atom(bounded(text, COLUMN_CHARS), &call.ty)
     }
 
     /// Keys, event time, states.
@@ -396,6 +392,63 @@ impl Meanings {
     }
 }
 
+/// Brings an operation, of operands that have been, into the one form that it has in texts.
+fn normalize(expr: &mut Expr) {
+    if let Some(kind) = as_native(expr) {
+        expr.kind = kind;
+    }
+    match &mut expr.kind {
+        ExprKind::Cast { arg, .. } if arg.ty.widens_to(&expr.ty) => *expr = (**arg).clone(),
+        ExprKind::Unary { op: UnaryOp::Not, arg } => {
+            if let ExprKind::InList { arg, items, negated: false } = &arg.kind {
+                expr.kind = ExprKind::InList { arg: arg.clone(), items: items.clone(), negated: true };
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What native code calls the operation of a kernel, which has it for other types. Functions have one name.
+fn as_native(expr: &Expr) -> Option<ExprKind> {
+    let ExprKind::Kernel { name, args } = &expr.kind else { return None };
+    let boxed = |arg: &Expr| Box::new(arg.clone());
+    let unary = |op, arg| Some(ExprKind::Unary { op, arg: boxed(arg) });
+    let field = |field: &Expr| match &field.kind {
+        ExprKind::Literal(Literal::Utf8(name)) => DateField::by_name(name),
+        _ => None,
+    };
+    match (name.as_str(), args.as_slice()) {
+        ("op_negate", [arg]) => unary(UnaryOp::Negate, arg),
+        ("op_not", [arg]) => unary(UnaryOp::Not, arg),
+        ("is_null", [arg]) => unary(UnaryOp::IsNull, arg),
+        ("is_not_null", [arg]) => unary(UnaryOp::IsNotNull, arg),
+        ("cast" | "try_cast", [arg]) => Some(ExprKind::Cast { arg: boxed(arg), fallible_as_null: name == "try_cast" }),
+        ("in_list" | "not_in_list", [arg, items @ ..]) => {
+            let items = items.iter().map(|item| match &item.kind {
+                ExprKind::Literal(value) if item.ty == arg.ty => Some(value.clone()),
+                _ => None,
+            });
+            Some(ExprKind::InList { arg: boxed(arg), items: items.collect::<Option<_>>()?, negated: name != "in_list" })
+        }
+        ("op_case", args) => {
+            let (pairs, otherwise) = args.as_chunks::<2>();
+            let branches = pairs.iter().map(|[when, then]| (when.clone(), then.clone())).collect();
+            Some(ExprKind::Case { branches, otherwise: otherwise.first().map(boxed) })
+        }
+        ("date_trunc", [unit, time]) => {
+            Some(ExprKind::Native { function: NativeFn::DateTrunc(field(unit)?), args: vec![time.clone()] })
+        }
+        ("date_part", [part, time]) => {
+            Some(ExprKind::Native { function: NativeFn::DatePart(field(part)?), args: vec![time.clone()] })
+        }
+        (name, [left, right]) => {
+            let op = BinaryOp::ALL.into_iter().find(|op| op.kernel() == name)?;
+            Some(ExprKind::Binary { op, left: boxed(left), right: boxed(right) })
+        }
+        _ => None,
+    }
+}
+
 /// Gives the first columns these names, and each another one. Columns behind them keep theirs.
 fn rename(names: Vec<String>, columns: &mut Schema) {
     let count = names.len().min(columns.len());
@@ -507,6 +560,133 @@ mod tests {
         assert_eq!(names(&first), ["auction", "window_start", "bidder"]);
         assert_eq!(names(&second), ["auction", "window_start", "price % 10"]);
         assert_eq!(first.operator, groups.operator);
+    }
+
+    #[test]
+    fn names_do_not_say_what_runs_as_a_kernel() {
+        let mut meanings = Meanings::default();
+        let columns = ["a", "b", "c"].map(|name| meanings.atom(name.to_owned(), &ScalarType::Int64)).to_vec();
+        let rows = Rows { text: String::new(), sources: BTreeSet::new(), columns };
+        let [a, b, c] = [0, 1, 2].map(|index| Expr::column(index, ScalarType::Int64, true));
+        let (one, two) = (int(1), int(2));
+        let mut same = |native: ExprKind, kernel: &str, args: &[&Expr], text: &str| {
+            let call =
+                ExprKind::Kernel { name: kernel.to_owned(), args: args.iter().map(|arg| (*arg).clone()).collect() };
+            let [native, call] = [native, call].map(|kind| {
+                // An operand of something else, so that parentheses count.
+                let expr = Box::new(Expr { kind, ty: ScalarType::Int64, nullable: true });
+                let expr = ExprKind::Unary { op: UnaryOp::Negate, arg: expr };
+                meanings.text_of(&Expr { kind: expr, ty: ScalarType::Int64, nullable: true }, &rows)
+            });
+            assert_eq!((native.as_str(), call.as_str()), (text, text), "{kernel}");
+        };
+        let boxed = |expr: &Expr| Box::new(expr.clone());
+        for op in BinaryOp::ALL {
+            let native = ExprKind::Binary { op, left: boxed(&a), right: boxed(&b) };
+            same(native, op.kernel(), &[&a, &b], &format!("-(a {} b)", op.symbol()));
+        }
+        for (op, kernel, text) in [
+            (UnaryOp::Negate, "op_negate", "-(-a)"),
+            (UnaryOp::Not, "op_not", "-(NOT a)"),
+            (UnaryOp::IsNull, "is_null", "-(a IS NULL)"),
+            (UnaryOp::IsNotNull, "is_not_null", "-(a IS NOT NULL)"),
+        ] {
+            same(ExprKind::Unary { op, arg: boxed(&a) }, kernel, &[&a], text);
+        }
+        for (fallible_as_null, kernel, text) in [(false, "cast", "-a"), (true, "try_cast", "-a")] {
+            // From `BIGINT` to `BIGINT`, which only widens.
+            same(ExprKind::Cast { arg: boxed(&a), fallible_as_null }, kernel, &[&a], text);
+            let x = Expr::literal(Literal::Utf8("x".into()), ScalarType::Utf8);
+            let text = format!("-{}('x' AS BIGINT)", kernel.to_uppercase());
+            same(ExprKind::Cast { arg: boxed(&x), fallible_as_null }, kernel, &[&x], &text);
+        }
+        for (negated, kernel, text) in
+            [(false, "in_list", "-(a IN (1, 2))"), (true, "not_in_list", "-(a NOT IN (1, 2))")]
+        {
+            let native = ExprKind::InList { arg: boxed(&a), items: vec![Literal::Int(1), Literal::Int(2)], negated };
+            same(native, kernel, &[&a, &one, &two], text);
+        }
+        let branches = vec![(a.clone(), b.clone()), (b.clone(), c.clone())];
+        let case = |otherwise| ExprKind::Case { branches: branches.clone(), otherwise };
+        same(case(None), "op_case", &[&a, &b, &b, &c], "-CASE WHEN a THEN b WHEN b THEN c END");
+        same(
+            case(Some(boxed(&one))),
+            "op_case",
+            &[&a, &b, &b, &c, &one],
+            "-CASE WHEN a THEN b WHEN b THEN c ELSE 1 END",
+        );
+        for (function, args) in FUNCTIONS {
+            let args = &[&a, &b, &c][..*args];
+            let native =
+                ExprKind::Native { function: *function, args: args.iter().map(|arg| (*arg).clone()).collect() };
+            let name = print::function_name(*function);
+            let text = format!("-{name}({})", ["a", "b", "c"][..args.len()].join(", "));
+            same(native, name, args, &text);
+        }
+        for (spelling, field) in [("hour", DateField::Hour), ("QTR", DateField::Quarter), ("Epoch", DateField::Epoch)] {
+            let spelled = Expr::literal(Literal::Utf8(spelling.into()), ScalarType::Utf8);
+            for function in [NativeFn::DateTrunc(field), NativeFn::DatePart(field)] {
+                let name = print::function_name(function);
+                let text = format!("-{name}('{}', a)", print::date_field(field));
+                same(ExprKind::Native { function, args: vec![a.clone()] }, name, &[&spelled, &a], &text);
+            }
+        }
+    }
+
+    /// The native functions that are called as they stand, with a number of arguments.
+    const FUNCTIONS: &[(NativeFn, usize)] = &[
+        (NativeFn::Coalesce, 3),
+        (NativeFn::NullIf, 2),
+        (NativeFn::Greatest, 2),
+        (NativeFn::Least, 2),
+        (NativeFn::Abs, 1),
+        (NativeFn::Ceil, 1),
+        (NativeFn::Floor, 1),
+        (NativeFn::Round, 1),
+        (NativeFn::Trunc, 1),
+        (NativeFn::Sqrt, 1),
+        (NativeFn::Exp, 1),
+        (NativeFn::Ln, 1),
+        (NativeFn::Log2, 1),
+        (NativeFn::Log10, 1),
+        (NativeFn::Power, 2),
+        (NativeFn::CharLength, 1),
+        (NativeFn::OctetLength, 1),
+        (NativeFn::StartsWith, 2),
+        (NativeFn::EndsWith, 2),
+        (NativeFn::Contains, 2),
+        (NativeFn::StrPos, 2),
+        (NativeFn::Substr, 3),
+        (NativeFn::Left, 2),
+        (NativeFn::Right, 2),
+        (NativeFn::Trim, 1),
+        (NativeFn::TrimStart, 1),
+        (NativeFn::TrimEnd, 1),
+        (NativeFn::SplitPart, 3),
+    ];
+
+    fn int(value: i64) -> Expr {
+        Expr::literal(Literal::Int(value), ScalarType::Int64)
+    }
+
+    #[test]
+    fn keys_that_kernels_compute_are_named_as_others() {
+        let debts = "CREATE TABLE debts (owed DECIMAL(10,2), note TEXT, at TIMESTAMP, WATERMARK FOR at)
+            WITH (connector = 'single_file', path = 'd.json', format = 'json', type = 'source');";
+        let query = "SELECT count(*) AS n, max(owed + 1) FILTER (WHERE lower(note) <> 'x') AS top FROM debts
+            WHERE reverse(note) <> 'y'
+            GROUP BY tumble(INTERVAL '1 minute'), owed % 3, upper(note), CASE WHEN owed > 1 THEN reverse(note) END;";
+        let [groups] = tables_of(&format!("{debts}{query}")).try_into().unwrap();
+        let columns = names(&groups);
+        assert!(columns.iter().all(|name| !name.contains("kernel:") && !name.contains("op_")), "{columns:?}");
+        assert!(columns[0].starts_with("owed % 3"), "{columns:?}");
+        assert_eq!(columns[1], "upper(note)");
+        assert!(
+            columns[2].starts_with("CASE WHEN owed > 1") && columns[2].ends_with("THEN reverse(note) END"),
+            "{columns:?}"
+        );
+        assert!(columns.iter().any(|name| name.ends_with("FILTER (WHERE lower(note) <> 'x')")), "{columns:?}");
+        assert_eq!(groups.operator.rows, "debts WHERE reverse(note) <> 'y' on at");
     }
 
     #[test]

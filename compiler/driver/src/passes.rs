@@ -18,11 +18,15 @@ use crate::plan::job_plan;
 /// # Errors
 /// All that the first pass that cannot go on has found.
 pub fn compile(request: &CompileRequest) -> Result<Compiled, Vec<Diagnostic>> {
-    let trace = Trace::default();
-    let outcome = trace.isolated(|| passes(request, &trace, None))?;
-    let compiled = outcome.map_err(|stop| stop.diagnostics())?;
-    let State { views, passes, .. } = trace.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Compiled { views, passes, ..compiled })
+    compiled(request, Views::None)
+}
+
+/// The same, with all views of the query.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with_views(request: &CompileRequest) -> Result<Compiled, Vec<Diagnostic>> {
+    compiled(request, Views::All)
 }
 
 /// One view of a query. Stops after the pass that makes it, so that it can be shown of a query that a later pass refuses.
@@ -30,37 +34,68 @@ pub fn compile(request: &CompileRequest) -> Result<Compiled, Vec<Diagnostic>> {
 /// # Errors
 /// As [`compile`].
 pub fn explain(request: &CompileRequest, view: View) -> Result<String, Vec<Diagnostic>> {
-    let trace = Trace::default();
-    match trace.isolated(|| passes(request, &trace, Some(view)))? {
+    let (outcome, mut state) = run(Views::Only(view), &|trace| passes(request, trace));
+    match outcome {
         Err(Stop::Failed(diagnostics)) => Err(diagnostics),
-        Ok(_) | Err(Stop::Reached) => Ok(trace.state().views.remove(&view).unwrap_or_default()),
+        Ok(_) | Err(Stop::Reached) => Ok(state.views.remove(&view).unwrap_or_default()),
     }
 }
 
-fn passes(request: &CompileRequest, trace: &Trace, until: Option<View>) -> Result<Compiled, Stop> {
+fn compiled(request: &CompileRequest, views: Views) -> Result<Compiled, Vec<Diagnostic>> {
+    let (outcome, state) = run(views, &|trace| passes(request, trace));
+    let compiled = outcome.map_err(Stop::diagnostics)?;
+    Ok(Compiled { views: state.views, passes: state.passes, ..compiled })
+}
+
+/// Runs passes; once more with all views if one of them has a bug, whose report is to show what the pass was given.
+fn run<T: Send>(views: Views, passes: &(dyn Fn(&Trace) -> Result<T, Stop> + Sync)) -> (Result<T, Stop>, State) {
+    let trace = Trace::new(views);
+    let outcome = trace.isolated(|| passes(&trace)).unwrap_or_else(|bug| Err(Stop::Failed(bug)));
+    if let Err(Stop::Failed(found)) = &outcome
+        && found.iter().any(|one| one.code == INTERNAL)
+        && views != Views::All
+    {
+        let (again, state) = run(Views::All, passes);
+        if again.is_err() {
+            return (again, state);
+        }
+    }
+    (outcome, trace.state.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn passes(request: &CompileRequest, trace: &Trace) -> Result<Compiled, Stop> {
     let options = SqlOptions { default_sink: request.options.default_sink.clone(), ..SqlOptions::default() };
     let script = trace.fallible("parse", || compiler_sql::parse(&request.sql))?;
-    trace.show(View::Ast, until, || script.to_string())?;
+    trace.show(View::Ast, || script.to_string())?;
     let bound = trace.fallible("bind", || compiler_sql::bind(&script, &options))?;
-    trace.show(View::Bound, until, || bound.to_string())?;
+    trace.show(View::Bound, || bound.to_string())?;
     let warnings = bound.warnings().to_vec();
     let bound = trace.pass("rules", || compiler_sql::optimize(bound));
-    trace.show(View::Logical, until, || bound.to_string())?;
+    trace.show(View::Logical, || bound.to_string())?;
     let plan = trace.fallible("lower", || compiler_sql::lower(&bound))?;
-    trace.show(View::Plan, until, || print::plan(&plan))?;
+    trace.show(View::Plan, || print::plan(&plan))?;
     trace.checked("verify plan", || verify::plan(&plan))?;
     let graph = trace.pass("place", || place::place(&plan, request.options.parallelism));
-    trace.show(View::Stream, until, || print::graph(&graph))?;
+    trace.show(View::Stream, || print::graph(&graph))?;
     trace.checked("verify graph", || verify::graph(&graph))?;
     let files = trace.pass("codegen", || compiler_codegen::generate(&graph));
-    trace.show(View::Rust, until, || listing(&files))?;
+    trace.show(View::Rust, || listing(&files))?;
     let (code, plan) = trace.pass("assemble", || {
         let code = code_digest(&files);
         let plan = job_plan(&graph, &code);
         (code, plan)
     });
-    trace.show(View::Job, until, || serde_json::to_string_pretty(&plan).expect("a plan is JSON"))?;
+    trace.show(View::Job, || serde_json::to_string_pretty(&plan).expect("a plan is JSON"))?;
     Ok(Compiled { files, code, plan, warnings, views: BTreeMap::new(), passes: Vec::new() })
+}
+
+/// Which views are made: printing takes time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Views {
+    None,
+    /// And nothing after it.
+    Only(View),
+    All,
 }
 
 /// Why the passes ended early.
@@ -81,8 +116,8 @@ impl Stop {
 }
 
 /// How far a compilation has come: what it says of itself when it is done, or when it has failed.
-#[derive(Default)]
 struct Trace {
+    views: Views,
     state: Mutex<State>,
 }
 
@@ -94,6 +129,10 @@ struct State {
 }
 
 impl Trace {
+    fn new(views: Views) -> Trace {
+        Trace { views, state: Mutex::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,12 +159,14 @@ impl Trace {
         self.pass(name, work).map_err(|findings| Stop::Failed(vec![self.bug(&findings.join("\n"))]))
     }
 
-    /// Keeps a view. Printing counts as a pass: it takes time.
-    fn show(&self, view: View, until: Option<View>, print: impl FnOnce() -> String) -> Result<(), Stop> {
-        // The texts of earlier views than the one that is asked for are of no use, but to a bug report.
-        let text = print();
-        self.state().views.insert(view, text);
-        if until == Some(view) { Err(Stop::Reached) } else { Ok(()) }
+    /// Keeps a view, if it is wanted.
+    fn show(&self, view: View, print: impl FnOnce() -> String) -> Result<(), Stop> {
+        let is_last = self.views == Views::Only(view);
+        if is_last || self.views == Views::All {
+            let text = print();
+            self.state().views.insert(view, text);
+        }
+        if is_last { Err(Stop::Reached) } else { Ok(()) }
     }
 
     /// The report of a bug: what went wrong in which pass, and the last representation that there was.
@@ -189,7 +230,7 @@ SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
 
     #[test]
     fn a_query_becomes_files_and_a_plan_with_all_views() {
-        let compiled = compile(&request(QUERY, 2)).unwrap();
+        let compiled = compile_with_views(&request(QUERY, 2)).unwrap();
         assert!(compiled.files.contains_key("src/main.rs"));
         assert_eq!(compiled.plan.code, compiled.code);
         assert!(View::ALL.iter().all(|view| !compiled.view(*view).is_empty()));
@@ -199,6 +240,7 @@ SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
         for view in View::ALL {
             assert_eq!(explain(&request(QUERY, 2), view).unwrap(), compiled.view(view));
         }
+        assert!(compile(&request(QUERY, 2)).unwrap().views.is_empty());
     }
 
     #[test]
@@ -220,6 +262,37 @@ SELECT $1 AS $9, $3.$4 + 1 AS $8, CAST($2 AS TEXT) AS $5 FROM $7";
         let ttl = |compiled: &Compiled| compiled.plan.stages.iter().find_map(|stage| stage.updating_ttl_micros);
         assert_eq!((ttl(&hour), ttl(&default)), (Some(3_600_000_000), Some(86_400_000_000)));
         assert_eq!(ttl(&compiled(QUERY)), None);
+    }
+
+    #[test]
+    fn rows_of_a_join_go_with_their_windows() {
+        let script = |equal: &str| {
+            let side = |name: &str, of: &str| {
+                format!(
+                    "(SELECT auction, tumble(INTERVAL '10 seconds') AS w, {of} AS n FROM bids GROUP BY 1, 2) {name}"
+                )
+            };
+            let sides = format!("{} JOIN {}", side("a", "count(*)"), side("b", "max(price)"));
+            let bids = QUERY.split_inclusive(';').next().unwrap();
+            format!("{bids} SELECT a.auction, a.n, b.n AS top FROM {sides} ON {equal}")
+        };
+        for (equal, window) in [
+            ("a.auction = b.auction AND a.w = b.w", "window"),
+            ("a.auction = b.auction AND a.w.end = b.w.end", "window_start"),
+            ("a.w = b.w", "window"),
+        ] {
+            let compiled = compile(&request(&script(equal), 2)).unwrap();
+            let tables = compiled.plan.stages.iter().flat_map(|stage| &stage.tables);
+            let sides = tables.filter(|table| table.operator.kind == "join").collect::<Vec<_>>();
+            assert_eq!(sides.len(), 2);
+            for table in sides {
+                let lifetime = table.lifetime.unwrap();
+                let column = &table.columns.fields[lifetime.column];
+                let is_window = column.ty == schema::ScalarType::window();
+                assert_eq!((is_window, lifetime.nanos), (window == "window", 10_000_000_000), "{equal}: {table:?}");
+                assert!(is_window || column.ty == schema::ScalarType::TIMESTAMP_NS, "{equal}: {table:?}");
+            }
+        }
     }
 
     #[test]
@@ -277,9 +350,12 @@ INSERT INTO prices SELECT price FROM bids";
 
     #[test]
     fn a_bug_names_the_pass_and_shows_what_it_was_given() {
-        let trace = Trace::default();
-        let _ = trace.show(View::Plan, None, || "node 0: source".to_owned());
-        let found = trace.isolated(|| trace.pass("place", || panic!("no such node"))).unwrap_err();
+        let (outcome, _) = run(Views::None, &|trace| {
+            trace.show(View::Plan, || "node 0: source".to_owned())?;
+            trace.pass("place", || panic!("no such node"));
+            Ok(())
+        });
+        let found = outcome.unwrap_err().diagnostics();
         assert_eq!((found.len(), found[0].code), (1, "E0001"));
         let detail = found[0].detail.as_deref().unwrap();
         assert!(detail.starts_with("pass \"place\": no such node (at "), "{detail}");

@@ -94,7 +94,7 @@ fn tumble_tables(tumble: &Tumble) -> Vec<TableSpec> {
     tables
 }
 
-/// The rows of each side, as they came.
+/// The rows of each side, as they came: keys, the window or the start of it, other columns.
 fn join_tables(stage: &Stage, join: &WindowJoin) -> Vec<TableSpec> {
     let table = |(name, columns): (&str, _)| TableSpec {
         name: name.to_owned(),
@@ -102,7 +102,7 @@ fn join_tables(stage: &Stage, join: &WindowJoin) -> Vec<TableSpec> {
         version: 1,
         keys: join.hashed(),
         columns,
-        lifetime: None,
+        lifetime: Some(Lifetime { column: join.keys, nanos: join.width }),
         operator: Operator::default(),
     };
     ["left", "right"].into_iter().zip(stage.ports()).map(table).collect()

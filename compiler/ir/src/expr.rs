@@ -132,6 +132,58 @@ impl BinaryOp {
         matches!(self, Equal | NotEqual | Less | LessOrEqual | Greater | GreaterOrEqual)
     }
 
+    pub const ALL: [BinaryOp; 20] = {
+        use BinaryOp::*;
+        [
+            Add,
+            Subtract,
+            Multiply,
+            Divide,
+            Remainder,
+            BitAnd,
+            BitOr,
+            BitXor,
+            ShiftLeft,
+            ShiftRight,
+            Equal,
+            NotEqual,
+            Less,
+            LessOrEqual,
+            Greater,
+            GreaterOrEqual,
+            IsDistinctFrom,
+            IsNotDistinctFrom,
+            And,
+            Or,
+        ]
+    };
+
+    /// The kernel that does the same, for types that native code lacks.
+    pub fn kernel(self) -> &'static str {
+        match self {
+            BinaryOp::Add => "op_add",
+            BinaryOp::Subtract => "op_subtract",
+            BinaryOp::Multiply => "op_multiply",
+            BinaryOp::Divide => "op_divide",
+            BinaryOp::Remainder => "op_remainder",
+            BinaryOp::BitAnd => "op_bitand",
+            BinaryOp::BitOr => "op_bitor",
+            BinaryOp::BitXor => "op_bitxor",
+            BinaryOp::ShiftLeft => "op_shl",
+            BinaryOp::ShiftRight => "op_shr",
+            BinaryOp::Equal => "op_eq",
+            BinaryOp::NotEqual => "op_neq",
+            BinaryOp::Less => "op_lt",
+            BinaryOp::LessOrEqual => "op_lteq",
+            BinaryOp::Greater => "op_gt",
+            BinaryOp::GreaterOrEqual => "op_gteq",
+            BinaryOp::IsDistinctFrom => "op_is_distinct_from",
+            BinaryOp::IsNotDistinctFrom => "op_is_not_distinct_from",
+            BinaryOp::And => "op_and",
+            BinaryOp::Or => "op_or",
+        }
+    }
+
     pub fn symbol(self) -> &'static str {
         match self {
             BinaryOp::Add => "+",
@@ -247,6 +299,29 @@ pub enum DateField {
     Nanosecond,
     /// Seconds since the Unix epoch.
     Epoch,
+}
+
+impl DateField {
+    /// By its name in SQL, in any case.
+    pub fn by_name(name: &str) -> Option<DateField> {
+        Some(match name.to_lowercase().as_str() {
+            "year" => DateField::Year,
+            "quarter" | "qtr" => DateField::Quarter,
+            "month" => DateField::Month,
+            "week" => DateField::Week,
+            "day" => DateField::Day,
+            "dow" => DateField::DayOfWeek,
+            "doy" => DateField::DayOfYear,
+            "hour" => DateField::Hour,
+            "minute" => DateField::Minute,
+            "second" => DateField::Second,
+            "millisecond" => DateField::Millisecond,
+            "microsecond" => DateField::Microsecond,
+            "nanosecond" => DateField::Nanosecond,
+            "epoch" => DateField::Epoch,
+            _ => return None,
+        })
+    }
 }
 
 impl Expr {

@@ -240,7 +240,7 @@ fn merged_tumble(tumble: &Tumble) -> String {
 fn window_join(join: &WindowJoin, input: &Schema) -> String {
     let equal = (0..=join.keys)
         .map(|key| format!("{} = {}", column_name(key, input), column_name(join.left.saturating_add(key), input)));
-    let condition = join.condition.iter().map(|condition| operand(condition, input, Binding::And));
+    let condition = join.condition.iter().map(|condition| operand(condition, Over::new(input), Binding::And));
     let conditions: Vec<String> = equal.chain(condition).collect();
     format!("{} {} on {}", join_kind(join.kind), duration(join.width), conditions.join(" AND "))
 }
@@ -256,11 +256,20 @@ pub fn join_kind(kind: JoinKind) -> &'static str {
 
 /// `count(DISTINCT price) FILTER (WHERE price > 3)`, without its name.
 pub fn aggregate(agg: &Aggregate, input: &Schema) -> String {
-    let arg = agg.arg.as_ref().map_or("*".to_owned(), |arg| expr(arg, input));
+    call(agg, Over::new(input))
+}
+
+/// The same as [`meaning`] has it.
+pub fn aggregate_meaning(agg: &Aggregate, input: &Schema) -> String {
+    call(agg, Over::unmarked(input))
+}
+
+fn call(agg: &Aggregate, over: Over<'_>) -> String {
+    let arg = agg.arg.as_ref().map_or("*".to_owned(), |arg| spelled(arg, over));
     let distinct = if agg.distinct { "DISTINCT " } else { "" };
     let mut out = format!("{}({distinct}{arg})", aggregate_name(agg.function));
     if let Some(filter) = &agg.filter {
-        let _ = write!(out, " FILTER (WHERE {})", expr(filter, input));
+        let _ = write!(out, " FILTER (WHERE {})", spelled(filter, over));
     }
     out
 }
@@ -323,57 +332,85 @@ enum Binding {
     Atom,
 }
 
-/// The expression in SQL's spelling over the columns of `schema`.
+/// What an expression is printed over.
+#[derive(Clone, Copy)]
+struct Over<'a> {
+    schema: &'a Schema,
+    /// What stands before the name of a kernel.
+    kernel: &'static str,
+}
+
+impl<'a> Over<'a> {
+    fn new(schema: &'a Schema) -> Self {
+        Over { schema, kernel: "kernel:" }
+    }
+
+    /// Where it makes no difference what runs as a kernel.
+    fn unmarked(schema: &'a Schema) -> Self {
+        Over { schema, kernel: "" }
+    }
+}
+
+/// The expression in SQL's spelling over the columns of `schema`; kernels are marked.
 pub fn expr(expr: &Expr, schema: &Schema) -> String {
-    rendered(expr, schema).0
+    spelled(expr, Over::new(schema))
+}
+
+/// The same without the marks: what it means, not how it runs.
+pub fn meaning(expr: &Expr, schema: &Schema) -> String {
+    spelled(expr, Over::unmarked(schema))
+}
+
+fn spelled(expr: &Expr, over: Over<'_>) -> String {
+    rendered(expr, over).0
 }
 
 /// The operand, in parentheses unless it binds at least as tightly as `least`.
-fn operand(expr: &Expr, schema: &Schema, least: Binding) -> String {
-    let (text, binding) = rendered(expr, schema);
+fn operand(expr: &Expr, over: Over<'_>, least: Binding) -> String {
+    let (text, binding) = rendered(expr, over);
     if binding < least { format!("({text})") } else { text }
 }
 
-fn rendered(expr: &Expr, schema: &Schema) -> (String, Binding) {
+fn rendered(expr: &Expr, over: Over<'_>) -> (String, Binding) {
     match &expr.kind {
-        ExprKind::Column(index) => (column_name(*index, schema), Binding::Atom),
-        ExprKind::Field { base, index } => (member(base, *index, schema), Binding::Atom),
+        ExprKind::Column(index) => (column_name(*index, over.schema), Binding::Atom),
+        ExprKind::Field { base, index } => (member(base, *index, over), Binding::Atom),
         ExprKind::Literal(value) => (literal(value, &expr.ty), Binding::Atom),
-        ExprKind::Unary { op, arg } => unary(*op, arg, schema),
-        ExprKind::Binary { op, left, right } => binary(*op, left, right, schema),
-        ExprKind::Case { branches, otherwise } => (case(branches, otherwise.as_deref(), schema), Binding::Atom),
+        ExprKind::Unary { op, arg } => unary(*op, arg, over),
+        ExprKind::Binary { op, left, right } => binary(*op, left, right, over),
+        ExprKind::Case { branches, otherwise } => (case(branches, otherwise.as_deref(), over), Binding::Atom),
         ExprKind::Cast { arg, fallible_as_null } => {
             let cast = if *fallible_as_null { "TRY_CAST" } else { "CAST" };
-            (format!("{cast}({} AS {})", rendered(arg, schema).0, expr.ty), Binding::Atom)
+            (format!("{cast}({} AS {})", spelled(arg, over), expr.ty), Binding::Atom)
         }
         ExprKind::InList { arg, items, negated } => {
             let items: Vec<String> = items.iter().map(|item| literal(item, &arg.ty)).collect();
             let not = if *negated { "NOT " } else { "" };
-            (format!("{} {not}IN ({})", operand(arg, schema, Binding::Bits), items.join(", ")), Binding::Comparison)
+            (format!("{} {not}IN ({})", operand(arg, over, Binding::Bits), items.join(", ")), Binding::Comparison)
         }
-        ExprKind::Native { function, args } => native(*function, args, schema),
-        ExprKind::Kernel { name, args } => (format!("kernel:{name}({})", list(args, schema)), Binding::Atom),
+        ExprKind::Native { function, args } => native(*function, args, over),
+        ExprKind::Kernel { name, args } => (format!("{}{name}({})", over.kernel, list(args, over)), Binding::Atom),
     }
 }
 
-fn list(exprs: &[Expr], schema: &Schema) -> String {
-    let exprs: Vec<String> = exprs.iter().map(|e| expr(e, schema)).collect();
+fn list(exprs: &[Expr], over: Over<'_>) -> String {
+    let exprs: Vec<String> = exprs.iter().map(|e| spelled(e, over)).collect();
     exprs.join(", ")
 }
 
-fn member(base: &Expr, index: usize, schema: &Schema) -> String {
+fn member(base: &Expr, index: usize, over: Over<'_>) -> String {
     let name = match &base.ty {
         ScalarType::Struct(fields) => fields.get(index).map(|field| identifier(&field.name)),
         _ => None,
     };
-    format!("{}.{}", operand(base, schema, Binding::Atom), name.unwrap_or_else(|| format!("#{index}")))
+    format!("{}.{}", operand(base, over, Binding::Atom), name.unwrap_or_else(|| format!("#{index}")))
 }
 
-fn unary(op: UnaryOp, arg: &Expr, schema: &Schema) -> (String, Binding) {
-    let test = |words: &str| (format!("{} {words}", operand(arg, schema, Binding::Comparison)), Binding::Test);
+fn unary(op: UnaryOp, arg: &Expr, over: Over<'_>) -> (String, Binding) {
+    let test = |words: &str| (format!("{} {words}", operand(arg, over, Binding::Comparison)), Binding::Test);
     match op {
-        UnaryOp::Not => (format!("NOT {}", operand(arg, schema, Binding::Not)), Binding::Not),
-        UnaryOp::Negate => (format!("-{}", operand(arg, schema, Binding::Atom)), Binding::Sign),
+        UnaryOp::Not => (format!("NOT {}", operand(arg, over, Binding::Not)), Binding::Not),
+        UnaryOp::Negate => (format!("-{}", operand(arg, over, Binding::Atom)), Binding::Sign),
         UnaryOp::IsNull => test("IS NULL"),
         UnaryOp::IsNotNull => test("IS NOT NULL"),
         UnaryOp::IsTrue => test("IS TRUE"),
@@ -383,7 +420,7 @@ fn unary(op: UnaryOp, arg: &Expr, schema: &Schema) -> (String, Binding) {
     }
 }
 
-fn binary(op: BinaryOp, left: &Expr, right: &Expr, schema: &Schema) -> (String, Binding) {
+fn binary(op: BinaryOp, left: &Expr, right: &Expr, over: Over<'_>) -> (String, Binding) {
     // What the operator itself is, and the least that its operands must be. Those that do not associate to the
     // left without a difference in meaning take parentheses on the right.
     let (binding, least_left, least_right) = match op {
@@ -396,34 +433,34 @@ fn binary(op: BinaryOp, left: &Expr, right: &Expr, schema: &Schema) -> (String, 
         op if op.is_bitwise() => (Binding::Bits, Binding::Sum, Binding::Sum),
         _ => (Binding::Comparison, Binding::Bits, Binding::Bits),
     };
-    let text = format!("{} {} {}", operand(left, schema, least_left), op.symbol(), operand(right, schema, least_right));
+    let text = format!("{} {} {}", operand(left, over, least_left), op.symbol(), operand(right, over, least_right));
     (text, binding)
 }
 
-fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>, schema: &Schema) -> String {
+fn case(branches: &[(Expr, Expr)], otherwise: Option<&Expr>, over: Over<'_>) -> String {
     let mut out = "CASE".to_owned();
     for (when, then) in branches {
-        let _ = write!(out, " WHEN {} THEN {}", expr(when, schema), expr(then, schema));
+        let _ = write!(out, " WHEN {} THEN {}", spelled(when, over), spelled(then, over));
     }
     if let Some(otherwise) = otherwise {
-        let _ = write!(out, " ELSE {}", expr(otherwise, schema));
+        let _ = write!(out, " ELSE {}", spelled(otherwise, over));
     }
     out + " END"
 }
 
-fn native(function: NativeFn, args: &[Expr], schema: &Schema) -> (String, Binding) {
+fn native(function: NativeFn, args: &[Expr], over: Over<'_>) -> (String, Binding) {
     let field_call = |name: &str, field: DateField| {
-        (format!("{name}('{}', {})", date_field(field), list(args, schema)), Binding::Atom)
+        (format!("{name}('{}', {})", date_field(field), list(args, over)), Binding::Atom)
     };
     match function {
         NativeFn::DateTrunc(field) => field_call("date_trunc", field),
         NativeFn::DatePart(field) => field_call("date_part", field),
         NativeFn::AddNanos(nanos) => {
             let sign = if nanos < 0 { '-' } else { '+' };
-            let left = args.first().map_or_else(String::new, |arg| operand(arg, schema, Binding::Sum));
+            let left = args.first().map_or_else(String::new, |arg| operand(arg, over, Binding::Sum));
             (format!("{left} {sign} INTERVAL '{}'", interval(0, 0, nanos.saturating_abs())), Binding::Sum)
         }
-        _ => (format!("{}({})", function_name(function), list(args, schema)), Binding::Atom),
+        _ => (format!("{}({})", function_name(function), list(args, over)), Binding::Atom),
     }
 }
 

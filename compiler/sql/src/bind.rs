@@ -291,8 +291,7 @@ impl<'a> Binder<'a> {
         let written = query;
         let mut query = query.clone();
         using::write_out(&mut query, &merges);
-        let config = rules::config();
-        let context = Context { catalog: &self.catalog, options: &config };
+        let context = Context { catalog: &self.catalog, options: rules::config() };
         let planner = SqlToRel::new_with_options(&context, parser_options());
         let plan = spelling::resolve(&mut query, |query| {
             let mut named = query.clone();

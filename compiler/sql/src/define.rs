@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion_common::config::ConfigOptions;
 use datafusion_common::{Result, TableReference, internal_err};
 use datafusion_expr::{Expr as DfExpr, ExprSchemable, LogicalPlan, LogicalPlanBuilder};
 use datafusion_sql::planner::{PlannerContext, SqlToRel};
@@ -531,8 +530,7 @@ fn bind_over(
 /// Binds and coerces an expression over the columns of one table: the only one of a projection.
 fn bind_expr(table: &str, schema: &Schema, sql: &Expr, ty: Option<&ScalarType>) -> Result<LogicalPlan> {
     let catalog = Catalog::default();
-    let config = ConfigOptions::default();
-    let context = Context { catalog: &catalog, options: &config };
+    let context = Context { catalog: &catalog, options: rules::config() };
     let planner = SqlToRel::new_with_options(&context, parser_options());
     let df_schema = qualified(table, schema);
     let bind = |sql: &Expr| planner.sql_to_expr(sql.clone(), &df_schema, &mut PlannerContext::new());

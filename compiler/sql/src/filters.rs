@@ -5,20 +5,27 @@
 //! conditions of a query stay in its order, those of the views that it reads before them. A condition goes down as far as
 //! its columns let it; one that can fail ([`crate::guards`]) does not overtake another that stays above.
 //!
-//! Not here: which conditions run first because they are cheap (the lowering's, which knows what native code is); joins,
-//! limits and sorting, which no plan has.
+//! A join asks conditions of pairs, once their window is over. One that reads a single side goes to that side, whose rows
+//! are kept until then, with those of ON: where the side keeps no rows without a partner, for ON; where the other one
+//! keeps none, for what stands above, which would see nulls in their place. Rows that find no partner are asked too, then,
+//! so it must be one that cannot fail.
+//!
+//! Not here: which conditions run first because they are cheap (the lowering's, which knows what native code is); what
+//! a condition above an outer join says of the rows without a partner; limits and sorting, which no plan has.
 
 use std::sync::Arc;
 
+use compiler_ir::JoinKind;
 use datafusion_common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion_common::{Column, DFSchema, Result};
+use datafusion_common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion_expr::logical_plan::Aggregate;
 use datafusion_expr::utils::{conjunction, split_conjunction_owned};
-use datafusion_expr::{Expr, ExpressionPlacement, Extension, Filter, LogicalPlan, Projection};
+use datafusion_expr::{Expr, ExpressionPlacement, Extension, Filter, Join, LogicalPlan, Projection};
 use datafusion_optimizer::OptimizerConfig;
 use datafusion_optimizer::optimizer::{ApplyOrder, OptimizerRule};
 
 use crate::guards::can_fail;
+use crate::join::kind_of;
 
 #[derive(Debug)]
 pub(crate) struct PushFilters;
@@ -35,6 +42,7 @@ impl OptimizerRule for PushFilters {
     fn rewrite(&self, plan: LogicalPlan, _config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         match plan {
             LogicalPlan::Filter(filter) => push(split_conjunction_owned(filter.predicate), filter.input),
+            LogicalPlan::Join(join) => push_below_join(Vec::new(), join),
             other => Ok(Transformed::no(other)),
         }
     }
@@ -68,6 +76,7 @@ fn push(conditions: Vec<Expr>, input: Arc<LogicalPlan>) -> Result<Transformed<Lo
         LogicalPlan::Projection(projection) => push_below_projection(conditions, projection),
         LogicalPlan::Extension(extension) => push_below_groups(conditions, extension),
         LogicalPlan::Aggregate(aggregate) => push_below_aggregate(conditions, aggregate),
+        LogicalPlan::Join(join) => push_below_join(conditions, join),
         other => Ok(Transformed::no(filtered(conditions, Arc::new(other))?)),
     }
 }
@@ -130,6 +139,41 @@ fn push_below_aggregate(conditions: Vec<Expr>, mut aggregate: Aggregate) -> Resu
         .collect();
     aggregate.input = Arc::new(filtered(pushed?, aggregate.input)?);
     Ok(Transformed::yes(filtered(kept, Arc::new(LogicalPlan::Aggregate(aggregate)))?))
+}
+
+/// To the sides of a join goes what is asked of one of them and cannot fail, of its own condition too.
+fn push_below_join(conditions: Vec<Expr>, mut join: Join) -> Result<Transformed<LogicalPlan>> {
+    let own = join.filter.take().map(split_conjunction_owned).unwrap_or_default();
+    let keeps = kind_of(&join).map_or([true, true], JoinKind::keeps);
+    let sides = [Arc::clone(join.left.schema()), Arc::clone(join.right.schema())];
+    let side_of = |condition: &Expr| {
+        let columns = condition.column_refs();
+        let reads_only = |side: &DFSchemaRef| columns.iter().all(|column| side.maybe_index_of_column(column).is_some());
+        let side = sides.iter().position(reads_only).filter(|_| !columns.is_empty())?;
+        (!condition.is_volatile() && !can_fail(condition, &sides[side])).then_some(side)
+    };
+    let mut pushed = [Vec::new(), Vec::new()];
+    let mut send = |conditions: Vec<Expr>, goes: [bool; 2]| -> Vec<Expr> {
+        let mut kept = Vec::new();
+        for condition in conditions {
+            match side_of(&condition).filter(|side| goes[*side]) {
+                Some(side) => pushed[side].push(condition),
+                None => kept.push(condition),
+            }
+        }
+        kept
+    };
+    let own = send(own, keeps.map(|keeps| !keeps));
+    let kept = send(conditions, [!keeps[1], !keeps[0]]);
+    join.filter = conjunction(own);
+    let moved = pushed.iter().any(|pushed| !pushed.is_empty());
+    if moved {
+        let [left, right] = pushed;
+        join.left = Arc::new(filtered(left, join.left)?);
+        join.right = Arc::new(filtered(right, join.right)?);
+    }
+    let plan = filtered(kept, Arc::new(LogicalPlan::Join(join)))?;
+    Ok(Transformed::new_transformed(plan, moved))
 }
 
 /// The conditions that stay above a node, and those that go below it.

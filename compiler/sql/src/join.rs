@@ -138,7 +138,8 @@ pub(crate) fn are_supported(plan: &LogicalPlan) -> bool {
     matches!(refused, Ok(false))
 }
 
-fn kind_of(join: &Join) -> Option<JoinKind> {
+/// Which kind of join it is, if a pipeline does that kind.
+pub(crate) fn kind_of(join: &Join) -> Option<JoinKind> {
     match join.join_type {
         JoinType::Inner => Some(JoinKind::Inner),
         JoinType::Left => Some(JoinKind::Left),

@@ -1,7 +1,7 @@
 //! The rules that rewrite a bound plan.
 //!
 //! From DataFusion: type coercion (once, when a query is bound), then simplification, nothing computed that nobody reads.
-//! Ours: filters towards the sources ([`crate::filters`]). Left out on purpose: rules that make other joins of joins, whose
+//! Ours: filters towards the sources, below joins too ([`crate::filters`]). Left out on purpose: rules that make other joins of joins, whose
 //! conditions are looked through for windows ([`crate::join`]); rules about sorting and limits, which no plan has; rules that
 //! make an empty relation, which no pipeline can run; common subexpressions, which the lowering shares where it pays (kernel
 //! calls) and rustc does elsewhere.
@@ -16,7 +16,7 @@
 //! The rules substitute expressions for columns. Where that would make too much of them they are left out
 //! ([`crate::substitution`]).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::Transformed;
@@ -37,14 +37,17 @@ use crate::constants::{check_sizes, keep_large, keep_large_in};
 use crate::filters::PushFilters;
 use crate::{guards, substitution, window};
 
-/// Options of the planner and of every rule.
-pub(crate) fn config() -> ConfigOptions {
-    let mut config = ConfigOptions::default();
-    config.sql_parser.map_string_types_to_utf8view = false;
-    config.sql_parser.collect_spans = true;
-    config.optimizer.skip_failed_rules = false;
-    config.optimizer.max_passes = 3;
-    config
+/// Options of the planner and of every rule. Made once: there are some hundreds.
+pub(crate) fn config() -> &'static Arc<ConfigOptions> {
+    static CONFIG: OnceLock<Arc<ConfigOptions>> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let mut config = ConfigOptions::default();
+        config.sql_parser.map_string_types_to_utf8view = false;
+        config.sql_parser.collect_spans = true;
+        config.optimizer.skip_failed_rules = false;
+        config.optimizer.max_passes = 3;
+        Arc::new(config)
+    })
 }
 
 /// Settles types, and makes windowed aggregates nodes of their own.
@@ -56,7 +59,7 @@ pub(crate) fn analyze_only(plan: LogicalPlan) -> Result<LogicalPlan> {
     check_sizes(&plan)?;
     let mut analyzer = Analyzer::new();
     analyzer.rules.insert(0, Arc::new(TextComparisons));
-    analyzer.execute_and_check(plan, &config(), |_, _| {})
+    analyzer.execute_and_check(plan, config(), |_, _| {})
 }
 
 pub(crate) fn simplify_only(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -75,7 +78,7 @@ pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan) -> Result<LogicalPlan> {
-    let context = OptimizerContext::new_with_config_options(Arc::new(config())).without_query_execution_start_time();
+    let context = OptimizerContext::new_with_config_options(Arc::clone(config())).without_query_execution_start_time();
     Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
 }
 
@@ -93,15 +96,19 @@ impl OptimizerRule for Simplify {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if plan.inputs().is_empty() {
-            return Ok(Transformed::no(plan));
-        }
-        let schema = Arc::new(merge_schema(&plan.inputs()));
+        let schema = match plan.inputs().as_slice() {
+            [] => return Ok(Transformed::no(plan)),
+            [input] => Arc::clone(input.schema()),
+            inputs => Arc::new(merge_schema(inputs)),
+        };
         let context =
             SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(config.options()).build();
         let simplifier = ExprSimplifier::new(context);
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|expr| {
+            if is_simple(&expr) {
+                return Ok(Transformed::no(expr));
+            }
             let name = names.save(&expr);
             let hidden = guards::hide(expr, &schema)?;
             let (simplified, _) = simplifier.simplify_with_cycle_count_transformed(hidden)?;
@@ -110,10 +117,20 @@ impl OptimizerRule for Simplify {
     }
 }
 
+/// Most expressions of a plan are columns that are passed on.
+fn is_simple(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(_) | Expr::Literal(..) => true,
+        Expr::Alias(alias) => is_simple(&alias.expr),
+        _ => false,
+    }
+}
+
 /// Evaluates an expression that reads no column.
 pub(crate) fn simplify_constant(expr: Expr) -> Result<Expr> {
     let schema = Arc::new(DFSchema::empty());
-    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    let context = SimplifyContext::builder().with_schema(Arc::clone(&schema)).with_config_options(Arc::clone(config()));
+    let simplifier = ExprSimplifier::new(context.build());
     let expr = simplifier.coerce(expr, &schema)?;
     simplifier.simplify(keep_large_in(expr)?)
 }

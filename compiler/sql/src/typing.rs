@@ -17,7 +17,6 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
 use compiler_ir::verify::native_cast;
-use datafusion_common::config::ConfigOptions;
 use datafusion_common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion_common::{
     Column as DfColumn, DFSchema, DFSchemaRef, DataFusionError, Result, ScalarValue, TableReference,
@@ -54,7 +53,6 @@ const MAX_EFFORT: usize = 1_000_000;
 /// Binds expressions over some columns.
 pub(crate) struct Typing<'a> {
     catalog: &'a Catalog,
-    config: ConfigOptions,
     schema: DFSchemaRef,
     /// What is left of [`MAX_EFFORT`].
     effort: Cell<usize>,
@@ -82,7 +80,7 @@ impl<'a> Typing<'a> {
             fields.push((qualifier.map(TableReference::bare), field));
         }
         let schema = DFSchema::new_with_metadata(fields, HashMap::new()).ok()?;
-        Some(Typing { catalog, config: rules::config(), schema: Arc::new(schema), effort: Cell::new(MAX_EFFORT) })
+        Some(Typing { catalog, schema: Arc::new(schema), effort: Cell::new(MAX_EFFORT) })
     }
 
     /// Binds an expression, or adds what is wrong with it to `found`.
@@ -107,7 +105,7 @@ impl<'a> Typing<'a> {
     }
 
     fn bind(&self, sql: &Expr) -> Result<Bound> {
-        let context = Context { catalog: self.catalog, options: &self.config };
+        let context = Context { catalog: self.catalog, options: rules::config() };
         let planner = SqlToRel::new_with_options(&context, parser_options());
         let expr = spelling::resolve(&mut sql.clone(), |sql: &Expr| {
             let mut named = sql.clone();

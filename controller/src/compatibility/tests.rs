@@ -45,6 +45,12 @@ fn table(keys: usize, columns: &[Column]) -> TableSpec {
     }
 }
 
+/// The rows of a join's side, of windows of a width; `None`: as they were when they did not say when they go.
+fn joined(width: Option<i64>) -> Query {
+    let lifetime = width.map(|nanos| Lifetime { column: 1, nanos });
+    keeping(vec![TableSpec { name: "left".into(), kind: TableKind::List, lifetime, ..table(1, &[AUCTION, START]) }])
+}
+
 fn query() -> Query {
     let tables = vec![table(1, &[AUCTION, START, COUNT, TOTAL])];
     Query { source: ("bids", "nexmark"), tables, sink: ("totals", "filesystem") }
@@ -177,7 +183,7 @@ fn operators_are_judged() {
     let writing = |results: &[&str]| {
         changed(|table| table.operator.results = results.iter().map(|result| (*result).to_owned()).collect())
     };
-    let cases: [Case; 20] = [
+    let cases: [Case; 22] = [
         ("the same", query(), query(), [Reuse; 3], ""),
         (
             "another sink",
@@ -282,6 +288,14 @@ fn operators_are_judged() {
             "other windows",
             query(),
             changed(|table| table.lifetime = Some(Lifetime { column: 1, nanos: 3_600_000_000_000 })),
+            [Refuse, Rebuild, Refuse],
+            "its windows are 3600s wide, and were 60s",
+        ),
+        ("rows of a join that did not say when they go", joined(None), joined(Some(60_000_000_000)), [Reuse; 3], ""),
+        (
+            "a join of other windows",
+            joined(Some(60_000_000_000)),
+            joined(Some(3_600_000_000_000)),
             [Refuse, Rebuild, Refuse],
             "its windows are 3600s wide, and were 60s",
         ),

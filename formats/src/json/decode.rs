@@ -213,51 +213,33 @@ impl Reader<'_, '_> {
             return Err(self.scanner.expected("an object"));
         }
         let open = self.scanner.at;
-        self.scanner.descend()?;
-        self.scanner.at += 1;
-        self.scanner.skip_space();
         let mut missing = members.len();
-        if self.scanner.peek() == b'}' {
-            self.scanner.at += 1;
-        } else {
-            let mut position = 0;
-            loop {
-                match self.key(names, position)? {
-                    None => self.scanner.skip_value()?,
-                    Some(Member { index, exact }) => {
-                        let column = &mut members[index];
-                        let again = column.len() > row;
-                        if again && !exact {
-                            self.scanner.skip_value()?;
+        let mut position = 0;
+        let mut more = self.scanner.enter(b'}')?;
+        while more {
+            match self.key(names, position)? {
+                None => self.scanner.skip_value()?,
+                Some(Member { index, exact }) => {
+                    let column = &mut members[index];
+                    let again = column.len() > row;
+                    if again && !exact {
+                        self.scanner.skip_value()?;
+                    } else {
+                        if again {
+                            column.truncate(row);
                         } else {
-                            if again {
-                                column.truncate(row);
-                            } else {
-                                missing -= 1;
-                            }
-                            if let Err(mut fault) = self.value(column) {
-                                fault.path.push(names.name(index));
-                                return Err(fault);
-                            }
+                            missing -= 1;
+                        }
+                        if let Err(mut fault) = self.value(column) {
+                            fault.path.push(names.name(index));
+                            return Err(fault);
                         }
                     }
                 }
-                position += 1;
-                self.scanner.skip_space();
-                match self.scanner.peek() {
-                    b',' => {
-                        self.scanner.at += 1;
-                        self.scanner.skip_space();
-                    }
-                    b'}' => {
-                        self.scanner.at += 1;
-                        break;
-                    }
-                    _ => return Err(self.scanner.expected("',' or '}'")),
-                }
             }
+            position += 1;
+            more = self.scanner.another(b'}')?;
         }
-        self.scanner.depth -= 1;
         if missing > 0 {
             self.fill_missing(names, members, row, open)?;
         }
@@ -462,42 +444,17 @@ impl Reader<'_, '_> {
     }
 
     fn list(&mut self, item: &mut Column) -> Scan<()> {
-        self.scanner.descend()?;
-        self.scanner.at += 1;
-        self.scanner.skip_space();
-        if self.scanner.peek() == b']' {
-            self.scanner.at += 1;
-            self.scanner.depth -= 1;
-            return Ok(());
-        }
-        loop {
+        let mut more = self.scanner.enter(b']')?;
+        while more {
             self.value(item)?;
-            self.scanner.skip_space();
-            match self.scanner.peek() {
-                b',' => {
-                    self.scanner.at += 1;
-                    self.scanner.skip_space();
-                }
-                b']' => {
-                    self.scanner.at += 1;
-                    self.scanner.depth -= 1;
-                    return Ok(());
-                }
-                _ => return Err(self.scanner.expected("',' or ']'")),
-            }
+            more = self.scanner.another(b']')?;
         }
+        Ok(())
     }
 
     fn map(&mut self, keys: &mut crate::column::Texts, value: &mut Column) -> Scan<()> {
-        self.scanner.descend()?;
-        self.scanner.at += 1;
-        self.scanner.skip_space();
-        if self.scanner.peek() == b'}' {
-            self.scanner.at += 1;
-            self.scanner.depth -= 1;
-            return Ok(());
-        }
-        loop {
+        let mut more = self.scanner.enter(b'}')?;
+        while more {
             if self.scanner.peek() != b'"' {
                 return Err(self.scanner.expected("a key in quotes"));
             }
@@ -507,20 +464,9 @@ impl Reader<'_, '_> {
             keys.seal().map_err(|reason| self.scanner.fault(start, reason))?;
             self.scanner.colon()?;
             self.value(value)?;
-            self.scanner.skip_space();
-            match self.scanner.peek() {
-                b',' => {
-                    self.scanner.at += 1;
-                    self.scanner.skip_space();
-                }
-                b'}' => {
-                    self.scanner.at += 1;
-                    self.scanner.depth -= 1;
-                    return Ok(());
-                }
-                _ => return Err(self.scanner.expected("',' or '}'")),
-            }
+            more = self.scanner.another(b'}')?;
         }
+        Ok(())
     }
 
     /// The content of a short string.

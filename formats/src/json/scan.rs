@@ -392,8 +392,46 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Enters an object or list that ends in `close`: whether anything is in it. An empty one is left.
+    #[inline]
+    pub(crate) fn enter(&mut self, close: u8) -> Scan<bool> {
+        self.descend()?;
+        self.at += 1;
+        self.skip_space();
+        let more = self.peek() != close;
+        if !more {
+            self.leave();
+        }
+        Ok(more)
+    }
+
+    /// Behind a value in an object or list that ends in `close`: whether another one follows. Else it is left.
+    #[inline]
+    pub(crate) fn another(&mut self, close: u8) -> Scan<bool> {
+        self.skip_space();
+        match self.peek() {
+            b',' => {
+                self.at += 1;
+                self.skip_space();
+                Ok(true)
+            }
+            found if found == close => {
+                self.leave();
+                Ok(false)
+            }
+            _ => Err(self.expected(if close == b'}' { "',' or '}'" } else { "',' or ']'" })),
+        }
+    }
+
+    /// Behind the last character of an object or list.
+    #[inline]
+    fn leave(&mut self) {
+        self.at += 1;
+        self.depth -= 1;
+    }
+
     /// One level down.
-    pub(crate) fn descend(&mut self) -> Scan<()> {
+    fn descend(&mut self) -> Scan<()> {
         if self.depth >= DEPTH {
             return Err(self.fault(self.at, "more than 128 objects and lists within each other"));
         }
@@ -429,8 +467,7 @@ impl<'a> Scanner<'a> {
                 self.skip_space();
                 match (self.peek(), objects & 1 == 1) {
                     (b'}', true) | (b']', false) => {
-                        self.at += 1;
-                        self.depth -= 1;
+                        self.leave();
                         objects >>= 1;
                     }
                     (b',', object) => {

@@ -32,16 +32,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use protocol::checkpoint::{HashRange, Lifetime, Merged, Replaced, StateFile, TableKind, TableSpec};
-use schema::ScalarType;
+use protocol::checkpoint::{HashRange, Merged, Replaced, StateFile, TableSpec};
 use tokio::task::JoinSet;
 
 use super::files::{Contents, FileWriter, Share, StateFiles, off_thread};
+use super::live::{self, Latest};
 use crate::batch::Batch;
-use crate::column;
 use crate::error::TaskError;
-use crate::keys::{Key, KeyTable, hash_columns};
-use crate::select::Selection;
+use crate::keys::hash_columns;
 
 /// What tells a merged file's name from that of the epoch's own changes.
 const SUFFIX: &str = "-merged";
@@ -166,25 +164,13 @@ impl Table {
 
     /// The files to be merged next.
     fn run(&self, least: usize) -> Option<Range<usize>> {
-        if !can_merge(&self.spec) {
+        if !live::says_what_counts(&self.spec) {
             return None;
         }
         let sizes: Vec<u64> = self.files.iter().map(|file| file.bytes).collect();
         let run = run(&sizes, least)?;
         let rows: u64 = self.files[run.clone()].iter().map(|file| file.rows).sum();
         (rows <= ROWS_MOST).then_some(run)
-    }
-}
-
-/// Whether a file can tell which rows count.
-fn can_merge(spec: &TableSpec) -> bool {
-    let ty = |column: usize| spec.columns.fields.get(column).map(|field| &field.ty);
-    match spec.kind {
-        TableKind::Global => false,
-        TableKind::Keyed => spec.columns.fields.last().is_some_and(|field| field.ty == ScalarType::Bool),
-        TableKind::TimeKeyed | TableKind::List => {
-            spec.lifetime.is_some_and(|lifetime| matches!(ty(lifetime.column), Some(ScalarType::Timestamp { .. })))
-        }
     }
 }
 
@@ -222,7 +208,7 @@ async fn merge(
 ) -> Result<Merge, TaskError> {
     let replaces =
         inputs.iter().map(|file| Replaced { path: file.path.clone(), hashes: merger.counted(file) }).collect();
-    if merger.last_wins() {
+    if merger.latest.is_newest_first() {
         inputs.reverse();
     }
     for file in inputs {
@@ -242,11 +228,7 @@ struct Merger {
     watermark: Option<i64>,
     /// No older file has a row of them.
     oldest: bool,
-    /// By what the rows of a key are known: columns.
-    identity: Vec<usize>,
-    keys: KeyTable,
-    /// Of the rows of a batch: the numbers of their keys.
-    numbers: Vec<u32>,
+    latest: Latest,
     writer: FileWriter,
     rows: usize,
     expires: Option<i64>,
@@ -254,25 +236,16 @@ struct Merger {
 
 impl Merger {
     fn new(spec: TableSpec, range: HashRange, watermark: Option<i64>, oldest: bool) -> Result<Merger, TaskError> {
-        let time = lifetime(&spec).filter(|_| spec.kind == TableKind::TimeKeyed).map(|lifetime| lifetime.column);
-        let identity: Vec<usize> = (0..spec.keys).chain(time).collect();
-        let types: Vec<ScalarType> = identity.iter().map(|column| spec.columns.fields[*column].ty.clone()).collect();
         Ok(Merger {
             range,
             watermark,
             oldest,
-            identity,
-            keys: KeyTable::new(&types),
-            numbers: Vec::new(),
+            latest: Latest::new(&spec),
             writer: FileWriter::new(&spec.columns)?,
             rows: 0,
             expires: None,
             spec,
         })
-    }
-
-    fn last_wins(&self) -> bool {
-        self.spec.kind != TableKind::List
     }
 
     /// The hashes of which rows are taken from a file.
@@ -290,65 +263,38 @@ impl Merger {
             }
             Ok(())
         })?;
-        if self.last_wins() {
+        if self.latest.is_newest_first() {
             batches.reverse();
         }
         for batch in batches {
-            let batch = if self.last_wins() { self.unseen(&batch) } else { batch };
-            self.write(&batch)?;
+            let batch = self.latest.unseen(batch);
+            self.write(batch)?;
         }
         Ok(self)
     }
 
     /// The rows that the watermark has not removed, of those hashes.
-    fn live(&self, batch: Batch, counted: HashRange) -> Batch {
-        let mut live = vec![true; batch.rows];
+    fn live(&self, mut batch: Batch, counted: HashRange) -> Batch {
         if self.spec.keys > 0 && counted != HashRange::ALL {
             let mut hashes = Vec::with_capacity(batch.rows);
             hash_columns(&batch.columns[..self.spec.keys], batch.rows, &mut hashes);
-            for (live, hash) in live.iter_mut().zip(hashes) {
-                *live = counted.holds(hash);
-            }
+            batch = live::chosen(batch, |row| counted.holds(hashes[row]));
         }
-        if let (Some(watermark), Some(lifetime)) = (self.watermark, lifetime(&self.spec)) {
-            let goes = goes(&batch, lifetime);
-            for (row, live) in live.iter_mut().enumerate() {
-                *live &= goes(row) > watermark;
-            }
-        }
-        chosen(batch, &live)
+        live::lasting(&self.spec, batch, self.watermark)
     }
 
-    /// Of the keys that no newer row has had the last row each. A deleted key is mentioned only to those who know it.
-    fn unseen(&mut self, batch: &Batch) -> Batch {
-        let known = self.keys.len();
-        let keys: Vec<Key<'_>> = self.identity.iter().map(|column| Key::all(batch.array(*column))).collect();
-        self.numbers.clear();
-        self.keys.assign(&keys, batch.rows, &mut self.numbers);
-        let mut new = vec![true; self.keys.len() - known];
-        let mut last = vec![false; batch.rows];
-        for (row, number) in self.numbers.iter().enumerate().rev() {
-            let number = *number as usize;
-            last[row] = number >= known && std::mem::take(&mut new[number - known]);
+    /// A deleted key is mentioned only to those who know it.
+    fn write(&mut self, mut batch: Batch) -> Result<(), TaskError> {
+        if self.oldest {
+            batch = live::not_deleted(&self.spec, batch);
         }
-        if self.oldest && self.spec.kind == TableKind::Keyed {
-            let deleted = batch.bool(batch.columns.len() - 1);
-            for (row, last) in last.iter_mut().enumerate() {
-                *last &= deleted.get(row) != Some(true);
-            }
-        }
-        chosen(batch.clone(), &last)
-    }
-
-    fn write(&mut self, batch: &Batch) -> Result<(), TaskError> {
         if batch.rows == 0 {
             return Ok(());
         }
-        if let Some(lifetime) = lifetime(&self.spec) {
-            self.expires = self.expires.max((0..batch.rows).map(goes(batch, lifetime)).max());
-        }
+        let removed_at = live::removed_at(&self.spec, &batch);
+        self.expires = self.expires.max(removed_at.and_then(|removed_at| removed_at.into_iter().max()));
         self.rows += batch.rows;
-        self.writer.write(batch)
+        self.writer.write(&batch)
     }
 
     fn finish(self) -> Result<Contents, TaskError> {
@@ -356,34 +302,23 @@ impl Merger {
     }
 }
 
-/// Of a table that the watermark empties: which rows it removes.
-fn lifetime(spec: &TableSpec) -> Option<Lifetime> {
-    spec.lifetime.filter(|_| matches!(spec.kind, TableKind::TimeKeyed | TableKind::List))
-}
-
-/// The watermark that removes each row of a batch. One without a time stays.
-fn goes(batch: &Batch, lifetime: Lifetime) -> impl Fn(usize) -> i64 {
-    let (times, nanos) = column::ticks(batch.array(lifetime.column));
-    move |row| times.get(row).map_or(i64::MAX, |time| time.saturating_mul(nanos).saturating_add(lifetime.nanos))
-}
-
-fn chosen(batch: Batch, rows: &[bool]) -> Batch {
-    if rows.iter().all(|chosen| *chosen) { batch } else { Selection::of_flags(rows, None).take_batch(&batch) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use arrow::array::{ArrayRef, StructArray};
+    use arrow::datatypes::DataType;
     use artifacts::objects::{MemoryObjects, Objects as _};
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::test_runner::TestCaseError;
-    use schema::{Field, Schema, TimeUnit};
+    use protocol::checkpoint::{Lifetime, TableKind};
+    use schema::{Field, ScalarType, Schema, TimeUnit};
 
     use super::super::files::Owner;
     use super::*;
+    use crate::column;
     use crate::exchange::destination;
     use crate::state::TableRows;
 
@@ -396,11 +331,15 @@ mod tests {
     fn spec(kind: TableKind) -> TableSpec {
         let number = |name: &str| Field::new(name, ScalarType::Int64, false);
         let time = Field::new("time", ScalarType::TIMESTAMP_NS, false);
+        let window = Field::new("window", ScalarType::window(), false);
+        let lifetime = Some(Lifetime { column: 1, nanos: LIVES });
         let (columns, lifetime) = match kind {
             TableKind::Keyed => {
                 (vec![number("key"), number("value"), Field::new("_deleted", ScalarType::Bool, false)], None)
             }
-            _ => (vec![number("key"), time, number("value")], Some(Lifetime { column: 1, nanos: LIVES })),
+            // Rows of joins have the window as a whole.
+            TableKind::List => (vec![number("key"), window, number("value")], lifetime),
+            _ => (vec![number("key"), time, number("value")], lifetime),
         };
         TableSpec {
             name: "rows of it".into(),
@@ -423,17 +362,28 @@ mod tests {
             }
             _ => {
                 let times = rows.iter().map(|row| row.1).collect();
-                vec![keys, column::from_timestamp(times, None, TimeUnit::Nanosecond, None), values]
+                let times = column::from_timestamp(times, None, TimeUnit::Nanosecond, None);
+                vec![keys, if kind == TableKind::List { windows(times) } else { times }, values]
             }
         };
         Batch::new(columns, rows.len())
     }
 
+    /// Windows that begin then; nobody asks when they end.
+    fn windows(starts: ArrayRef) -> ArrayRef {
+        let DataType::Struct(members) = ScalarType::window().to_arrow() else { panic!("a window is a struct") };
+        Arc::new(StructArray::new(members, vec![starts.clone(), starts], None))
+    }
+
     fn rows(kind: TableKind, batch: &Batch) -> Vec<Row> {
+        let times = match kind {
+            TableKind::List => column::member(batch.array(1), 0),
+            _ => batch.array(1).clone(),
+        };
         let row = |row| match kind {
             TableKind::Keyed if batch.bool(2).value(row) => (batch.i64(0).value(row), 0, None),
             TableKind::Keyed => (batch.i64(0).value(row), 0, Some(batch.i64(1).value(row))),
-            _ => (batch.i64(0).value(row), batch.i64(1).value(row), Some(batch.i64(2).value(row))),
+            _ => (batch.i64(0).value(row), column::i64(&times).value(row), Some(batch.i64(2).value(row))),
         };
         (0..batch.rows).map(row).collect()
     }
@@ -718,10 +668,12 @@ mod tests {
 
     #[test]
     fn tables_that_do_not_say_when_rows_go_are_left_alone() {
-        assert!(can_merge(&spec(TableKind::Keyed)));
-        assert!(can_merge(&spec(TableKind::List)));
-        assert!(!can_merge(&TableSpec { lifetime: None, ..spec(TableKind::List) }));
-        assert!(!can_merge(&TableSpec { kind: TableKind::Keyed, ..spec(TableKind::List) }));
-        assert!(!can_merge(&spec(TableKind::Global)));
+        let can_merge = |spec: TableSpec| live::says_what_counts(&spec);
+        assert!(can_merge(spec(TableKind::Keyed)));
+        assert!(can_merge(spec(TableKind::TimeKeyed)));
+        assert!(can_merge(spec(TableKind::List)));
+        assert!(!can_merge(TableSpec { lifetime: None, ..spec(TableKind::List) }));
+        assert!(!can_merge(TableSpec { kind: TableKind::Keyed, ..spec(TableKind::List) }));
+        assert!(!can_merge(spec(TableKind::Global)));
     }
 }

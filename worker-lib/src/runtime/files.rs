@@ -29,6 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 
+use super::live::lasting;
 use super::migration::Migration;
 use super::stored;
 use super::task::Restored;
@@ -382,14 +383,6 @@ impl Owner {
     pub(crate) fn all(state: &StageState) -> Vec<Owner> {
         state.tasks.iter().map(|task| Owner { watermark: task.watermark, ended: task.ended }).collect()
     }
-}
-
-/// The rows that the watermark of their task has not removed.
-pub(crate) fn lasting(spec: &TableSpec, batch: Batch, watermark: Option<i64>) -> Batch {
-    let (Some(lifetime), Some(watermark)) = (spec.lifetime, watermark) else { return batch };
-    let (times, nanos) = column::ticks(batch.array(lifetime.column));
-    let lasts = |row| times.value(row).saturating_mul(nanos).saturating_add(lifetime.nanos) > watermark;
-    Selection::filter(batch.rows, times.nulls, lasts).take_batch(&batch)
 }
 
 /// Appends the rows of a batch whose keys belong to a share and to the hashes that its file is `listed` with, by the

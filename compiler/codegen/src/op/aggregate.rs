@@ -3,7 +3,7 @@
 //! The state of a group is a generated struct with a member for each aggregate, [`Slot`]. Here is what does not depend on
 //! how groups are found and when they leave.
 
-use compiler_ir::{Aggregate, AggregateFn, Expr, ExprKind, ScalarType, UnaryOp};
+use compiler_ir::{Aggregate, AggregateFn, Expr, ExprKind, Phase, ScalarType, UnaryOp};
 use proc_macro2::{Ident, Literal as Token, TokenStream};
 use quote::quote;
 
@@ -65,8 +65,87 @@ fn state_type(aggregate: &Aggregate, total: bool) -> TokenStream {
     }
 }
 
-/// The struct of a group's state; none without aggregates that need one.
-pub(super) fn add_state(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
+/// The states of all groups: a field, and the functions that make columns of some of them.
+pub(super) struct States {
+    pub(super) field: Ident,
+    /// Makes what a table keeps, or what leaves before it is merged.
+    state_columns: Ident,
+    /// Makes what leaves in the end.
+    result_columns: Ident,
+    /// That can fail.
+    pub(super) fallible: bool,
+}
+
+impl States {
+    /// The columns of `states`, a slice.
+    pub(super) fn state_columns(&self, states: &TokenStream) -> TokenStream {
+        let function = &self.state_columns;
+        quote!(#function(#states))
+    }
+
+    /// The results of `states`, a slice.
+    pub(super) fn result_columns(&self, states: &TokenStream) -> TokenStream {
+        let function = &self.result_columns;
+        let question = self.fallible.then(|| quote!(?));
+        quote!(#function(#states) #question)
+    }
+}
+
+/// The field, a `container`, with the functions and the type of a state; none without aggregates that need one.
+pub(super) fn add_states(stage: &mut StageCode, slots: &[Slot], container: &str, phase: Phase) -> Option<States> {
+    let state = add_state(stage, slots)?;
+    let container = crate::names::ident(container);
+    let field = stage.add_field("states", quote!(#container<#state>), quote!(#container::new()));
+    let mut columns = [TokenStream::new(), TokenStream::new()];
+    let mut fallible = false;
+    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
+        push_outputs(slot, true, &mut false, &mut columns[0]);
+        push_outputs(slot, phase == Phase::Partial, &mut fallible, &mut columns[1]);
+    }
+    let [of_states, of_results] = columns;
+    if of_states.to_string() == of_results.to_string() {
+        let name = add_columns(stage, "group_columns", " Aggregates of groups, as columns.", &state, &of_states, false);
+        return Some(States { field, state_columns: name.clone(), result_columns: name, fallible });
+    }
+    let state_columns = add_columns(stage, "state_columns", " States of groups.", &state, &of_states, false);
+    let result_columns = add_columns(stage, "result_columns", " Results of groups.", &state, &of_results, fallible);
+    Some(States { field, state_columns, result_columns, fallible })
+}
+
+/// The function `name`: columns of states.
+fn add_columns(
+    stage: &mut StageCode,
+    name: &str,
+    doc: &str,
+    state: &Ident,
+    columns: &TokenStream,
+    fallible: bool,
+) -> Ident {
+    let name = crate::names::ident(name);
+    let (output, errors, result) = if fallible {
+        (
+            quote!(Result<Vec<ArrayRef>, TaskError>),
+            quote!(let errors = Errors::new();),
+            quote!(errors.check()?; Ok(columns)),
+        )
+    } else {
+        (quote!(Vec<ArrayRef>), quote!(), quote!(columns))
+    };
+    stage.add_function(quote! {
+        #[doc = #doc]
+        fn #name(states: &[#state]) -> #output {
+            let rows = states.len();
+            #errors
+            let mut columns = Vec::new();
+            #columns
+            #result
+        }
+    });
+    name
+}
+
+/// The struct of a group's state.
+fn add_state(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
     let merged: Vec<&Slot> = slots.iter().filter(|slot| !slot.aggregate.distinct).collect();
     if merged.is_empty() {
         return None;
@@ -140,17 +219,8 @@ fn widened(arg: &Expr, aggregate: &Aggregate) -> Expr {
     Expr { kind, ty: aggregate.ty.clone(), nullable: arg.nullable }
 }
 
-/// Statements that push the state of each aggregate that is no distinct one, as columns, out of `states`.
-pub(super) fn state_columns(slots: &[Slot], fallible: &mut bool) -> TokenStream {
-    let mut columns = TokenStream::new();
-    for slot in slots.iter().filter(|slot| !slot.aggregate.distinct) {
-        push_outputs(slot, true, fallible, &mut columns);
-    }
-    columns
-}
-
 /// Statements that push the columns that an aggregate emits.
-pub(super) fn push_outputs(slot: &Slot, partial: bool, fallible: &mut bool, columns: &mut TokenStream) {
+fn push_outputs(slot: &Slot, partial: bool, fallible: &mut bool, columns: &mut TokenStream) {
     let run = |kind: &str, body: &TokenStream, nulls: Option<&TokenStream>| {
         let function = crate::names::ident(&format!("dense{kind}"));
         let nulls = nulls.map(|nulls| quote!(, #nulls));

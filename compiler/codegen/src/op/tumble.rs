@@ -5,7 +5,7 @@
 //!                merge_states, in phase Final: the same loop over partial states
 //!  on_watermark  for each closed window, in chunks: results ──▶ the rest of the stage
 //!  on_barrier    in phase Partial: for each open window, the same
-//!  snapshot      otherwise: changed_states, for each open window; restore: merge_states into fresh groups
+//!  snapshot      otherwise: states of the changed groups of each open window; restore: merge_states into fresh groups
 //! ```
 //!
 //! The state of a group is a generated struct with a member for each aggregate; distinct counts, which need sets,
@@ -17,7 +17,7 @@ use quote::quote;
 
 use crate::column::{self, Rows, doc_text};
 use crate::expr::{Reading, Scope};
-use crate::op::aggregate::{self, Slot};
+use crate::op::aggregate::{self, Slot, States};
 use crate::stage::{StageCode, takes_rows};
 use crate::types;
 
@@ -26,7 +26,7 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
     let key_types = tumble.keys.iter().map(|key| types::scalar_type(&key.expr.ty));
     let width = types::signed(tumble.width);
     let windows = stage.add_field("tumble", quote!(Tumble), quote!(Tumble::new(#width, &[#(#key_types),*])));
-    let states = add_states(stage, &slots);
+    let states = aggregate::add_states(stage, &slots, "States", phase);
 
     let note = doc_text(&format!("`{note}`"));
     if takes_rows(phase) {
@@ -48,12 +48,6 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
     }
 }
 
-/// The field that holds the states of all groups; none without aggregates that need one.
-fn add_states(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
-    let state = aggregate::add_state(stage, slots)?;
-    Some(stage.add_field("states", quote!(States<#state>), quote!(States::new())))
-}
-
 // --- rows and states in --------------------------------------------------------------------------------------------
 
 fn add_rows(
@@ -61,7 +55,7 @@ fn add_rows(
     tumble: &Tumble,
     slots: &[Slot],
     windows: &Ident,
-    states: Option<&Ident>,
+    states: Option<&States>,
     schema: &Schema,
     note: &str,
 ) -> Ident {
@@ -113,7 +107,7 @@ fn merge_states(
     tumble: &Tumble,
     slots: &[Slot],
     windows: &Ident,
-    states: Option<&Ident>,
+    states: Option<&States>,
     note: &str,
 ) -> Ident {
     let name = stage.function_name("merge_states");
@@ -159,23 +153,17 @@ fn checkpoints(
     tumble: &Tumble,
     slots: &[Slot],
     windows: &Ident,
-    states: Option<&Ident>,
+    states: Option<&States>,
     merge: &Ident,
 ) {
     let sets: Vec<&Ident> = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name).collect();
-    let columns = aggregate::state_columns(slots, &mut false);
-    let of_groups = states.map(|states| quote!(let states = self.#states.changed(changed);));
-    stage.add_method(quote! {
-        #[doc = " States of the groups of a window that have changed since the last checkpoint."]
-        fn changed_states(&self, changed: &Changed) -> Batch {
-            let rows = changed.groups.len();
-            #of_groups
-            let mut columns = changed.keys.clone();
-            columns.push(changed.window_start());
-            #columns
-            Batch::new(columns, rows)
+    let columns = match states {
+        None => quote!(Vec::new()),
+        Some(states) => {
+            let field = &states.field;
+            states.state_columns(&quote!(&self.#field.changed(&changed)))
         }
-    });
+    };
     let tables = Token::usize_unsuffixed(1 + sets.len());
     let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
     let pushes = numbers
@@ -213,7 +201,8 @@ fn checkpoints(
         fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
             let mut tables = vec![TableRows::default(); #tables];
             for changed in self.#windows.changed() {
-                tables[0].push(self.changed_states(&changed), changed.end);
+                let states = #columns;
+                tables[0].push(changed.states(states), changed.end);
                 #(#pushes)*
             }
             Ok(tables)
@@ -266,11 +255,11 @@ fn input(
 }
 
 /// The loop over the groups of the rows that were assigned.
-fn group_loop(windows: &Ident, states: Option<&Ident>, updates: &TokenStream, sets: &TokenStream) -> TokenStream {
-    let over_states = states.map(|states| {
+fn group_loop(windows: &Ident, states: Option<&States>, updates: &TokenStream, sets: &TokenStream) -> TokenStream {
+    let over_states = states.map(|States { field, .. }| {
         let row = column::row_parameter(updates);
         quote! {
-            let states = self.#states.of(part.bin, part.groups);
+            let states = self.#field.of(part.bin, part.groups);
             for (#row, group) in self.#windows.pairs(part) {
                 let state = &mut states[group];
                 #updates
@@ -314,41 +303,41 @@ fn assign_distinct(scope: &mut Scope, slot: &Slot, windows: &Ident, schema: &Sch
 
 // --- results out ---------------------------------------------------------------------------------------------------
 
-/// The method `results`: the output columns of a chunk of closed groups. Whether it can fail.
-fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&Ident>) -> bool {
-    let partial = phase == Phase::Partial;
-    let mut columns = TokenStream::new();
-    let mut fallible = false;
-    for slot in slots {
+/// The method `results`: a chunk of closed groups. Whether it can fail.
+fn results(stage: &mut StageCode, slots: &[Slot], phase: Phase, states: Option<&States>) -> bool {
+    let fallible = states.is_some_and(|states| states.fallible);
+    let distinct = slots.iter().enumerate().filter(|(_, slot)| slot.aggregate.distinct).map(|(at, slot)| {
         let name = &slot.name;
-        if slot.aggregate.distinct {
-            columns.extend(quote!(columns.push(column::from_i64(self.#name.finish(closed), None));));
-        } else {
-            aggregate::push_outputs(slot, partial, &mut fallible, &mut columns);
+        (Token::usize_unsuffixed(at), quote!(column::from_i64(self.#name.finish(closed), None)))
+    });
+    let (places, counts): (Vec<_>, Vec<_>) = distinct.unzip();
+    let (before, columns) = match states {
+        None => (TokenStream::new(), quote!(vec![#(#counts),*])),
+        Some(states) => {
+            let field = &states.field;
+            let columns = states.result_columns(&quote!(self.#field.closed(closed)));
+            match counts.is_empty() {
+                true => (TokenStream::new(), columns),
+                false => {
+                    let insert = quote!(let mut columns = #columns; #(columns.insert(#places, #counts);)*);
+                    (insert, quote!(columns))
+                }
+            }
         }
-    }
-    let states = states.map(|states| quote!(let states = self.#states.closed(closed);));
-    let window = if partial { quote!(window_start) } else { quote!(window) };
-    let doc = if partial { " Partial states of closed windows." } else { " Results of closed windows." };
-    let (output, errors, result) = if fallible {
-        (
-            quote!(Result<Batch, TaskError>),
-            quote!(let errors = Errors::new();),
-            quote!(errors.check()?; Ok(Batch::new(columns, rows))),
-        )
-    } else {
-        (quote!(Batch), quote!(), quote!(Batch::new(columns, rows)))
+    };
+    let (doc, batch) = match phase {
+        Phase::Partial => (" Partial states of closed windows.", quote!(closed.states(#columns))),
+        Phase::Single | Phase::Final => (" Results of closed windows.", quote!(closed.results(#columns))),
+    };
+    let (output, batch) = match fallible {
+        true => (quote!(Result<Batch, TaskError>), quote!(Ok(#batch))),
+        false => (quote!(Batch), batch),
     };
     stage.add_method(quote! {
         #[doc = #doc]
         fn results(&self, closed: &Closed) -> #output {
-            let rows = closed.groups.len();
-            #states
-            #errors
-            let mut columns = closed.keys.clone();
-            columns.push(closed.#window());
-            #columns
-            #result
+            #before
+            #batch
         }
     });
     fallible
@@ -361,11 +350,11 @@ fn flush(
     phase: Phase,
     fallible: bool,
     windows: &Ident,
-    states: Option<&Ident>,
+    states: Option<&States>,
 ) {
     let question = fallible.then(|| quote!(?));
-    let release = states.map(|states| quote!(self.#states.release(&closed);));
-    let release_open = states.map(|states| quote!(self.#states.release(&open);));
+    let release = states.map(|States { field, .. }| quote!(self.#field.release(&closed);));
+    let release_open = states.map(|States { field, .. }| quote!(self.#field.release(&open);));
     let sets = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name);
     let pass = if phase == Phase::Partial { quote!(cx.emit(batch);) } else { quote!(self.pass_on(batch, cx)?;) };
     stage.set_on_watermark(quote! {

@@ -10,33 +10,24 @@
 //!
 //! It is the first operator of its stage, and its keys are the first columns of what arrives.
 
-use compiler_ir::{Schema, Updating};
+use compiler_ir::{Phase, Schema, Updating};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use crate::column::{self, doc_text};
 use crate::expr::Scope;
-use crate::op::aggregate::{self, Slot};
+use crate::op::aggregate::{self, Slot, States};
 use crate::stage::StageCode;
 use crate::types;
-
-/// The field with the states of all groups, and the type of one.
-struct States {
-    field: Ident,
-    state: Ident,
-}
 
 pub(crate) fn generate(stage: &mut StageCode, updating: &Updating, schema: &Schema, note: &str) {
     let slots = aggregate::slots(stage, &updating.aggregates, true);
     let key_types = updating.keys.iter().map(|key| types::scalar_type(&key.expr.ty));
     let groups = stage.add_field("groups", quote!(Updating), quote!(Updating::new(&[#(#key_types),*])));
-    let states = aggregate::add_state(stage, &slots).map(|state| {
-        let field = stage.add_field("states", quote!(Accumulators<#state>), quote!(Accumulators::new()));
-        States { field, state }
-    });
+    let states = aggregate::add_states(stage, &slots, "Accumulators", Phase::Single);
     let add = add_rows(stage, &slots, &groups, states.as_ref(), schema, note);
     stage.consume(&add);
-    flush(stage, &slots, &groups, states.as_ref());
+    flush(stage, &groups, states.as_ref());
     checkpoints(stage, updating, &slots, &groups, states.as_ref());
     stage.begin_results();
 }
@@ -79,23 +70,15 @@ fn add_rows(
     name
 }
 
-/// `flush`, when it is called, and `results`: the aggregates of groups in certain states.
-fn flush(stage: &mut StageCode, slots: &[Slot], groups: &Ident, states: Option<&States>) {
-    let mut fallible = false;
+/// `flush`, and when it is called.
+fn flush(stage: &mut StageCode, groups: &Ident, states: Option<&States>) {
     let (before, after, flushed) = match states {
         None => (quote!(&[]), quote!(&[]), quote!(self.#groups.flushed(cx);)),
-        Some(States { field, state }) => {
-            let mut columns = TokenStream::new();
-            for slot in slots {
-                aggregate::push_outputs(slot, false, &mut fallible, &mut columns);
-            }
-            columns_of(stage, "results", " Aggregates of groups.", state, &columns, fallible);
-            let question = fallible.then(|| quote!(?));
-            (
-                quote!(&results(self.#field.before(&changed)) #question),
-                quote!(&results(&self.#field.after(&changed)) #question),
-                quote!(self.#field.flushed(self.#groups.flushed(cx));),
-            )
+        Some(states) => {
+            let field = &states.field;
+            let before = states.result_columns(&quote!(self.#field.before(&changed)));
+            let after = states.result_columns(&quote!(&self.#field.after(&changed)));
+            (quote!(&#before), quote!(&#after), quote!(self.#field.flushed(self.#groups.flushed(cx));))
         }
     };
     stage.add_method(quote! {
@@ -119,38 +102,13 @@ fn flush(stage: &mut StageCode, slots: &[Slot], groups: &Ident, states: Option<&
     });
 }
 
-/// The function `name`: columns of states.
-fn columns_of(stage: &mut StageCode, name: &str, doc: &str, state: &Ident, columns: &TokenStream, fallible: bool) {
-    let name = crate::names::ident(name);
-    let (output, errors, result) = if fallible {
-        (
-            quote!(Result<Vec<ArrayRef>, TaskError>),
-            quote!(let errors = Errors::new();),
-            quote!(errors.check()?; Ok(columns)),
-        )
-    } else {
-        (quote!(Vec<ArrayRef>), quote!(), quote!(columns))
-    };
-    stage.add_function(quote! {
-        #[doc = #doc]
-        fn #name(states: &[#state]) -> #output {
-            let rows = states.len();
-            #errors
-            let mut columns = Vec::new();
-            #columns
-            #result
-        }
-    });
-}
-
 /// `on_timer`, `on_barrier`, `snapshot` and `restore`.
 fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], groups: &Ident, states: Option<&States>) {
     let schema = updating.state_schema();
     let (saved, restored) = match states {
         None => (quote!(Vec::new()), TokenStream::new()),
-        Some(States { field, state }) => {
-            let columns = aggregate::state_columns(slots, &mut false);
-            columns_of(stage, "state_columns", " States of groups.", state, &columns, false);
+        Some(states) => {
+            let field = &states.field;
             let mut scope = Scope::new(&schema);
             let merges = aggregate::merges(&mut scope, slots, updating.keys.len());
             let bindings = scope.bindings();
@@ -163,7 +121,7 @@ fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], group
                     #merges
                 }
             };
-            (quote!(state_columns(&self.#field.saved(&saved))), restored)
+            (states.state_columns(&quote!(&self.#field.saved(&saved))), restored)
         }
     };
     stage.set_checkpoints(quote! {

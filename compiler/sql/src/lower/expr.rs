@@ -178,41 +178,44 @@ impl Scope<'_> {
 
     fn binary(&self, expr: &BinaryExpr, whole: &DfExpr) -> Result2<Expr> {
         use BinaryOp as B;
-        let (op, name) = match expr.op {
+        let op = match expr.op {
             Operator::And => return Ok(binary(B::And, self.boolean(&expr.left)?, self.boolean(&expr.right)?)),
             Operator::Or => return Ok(binary(B::Or, self.boolean(&expr.left)?, self.boolean(&expr.right)?)),
-            Operator::Plus => (Some(B::Add), "op_add"),
-            Operator::Minus => (Some(B::Subtract), "op_subtract"),
-            Operator::Multiply => (Some(B::Multiply), "op_multiply"),
-            Operator::Divide => (Some(B::Divide), "op_divide"),
-            Operator::Modulo => (Some(B::Remainder), "op_remainder"),
-            Operator::BitwiseAnd => (Some(B::BitAnd), "op_bitand"),
-            Operator::BitwiseOr => (Some(B::BitOr), "op_bitor"),
-            Operator::BitwiseXor => (Some(B::BitXor), "op_bitxor"),
-            Operator::BitwiseShiftLeft => (Some(B::ShiftLeft), "op_shl"),
-            Operator::BitwiseShiftRight => (Some(B::ShiftRight), "op_shr"),
-            Operator::Eq => (Some(B::Equal), "op_eq"),
-            Operator::NotEq => (Some(B::NotEqual), "op_neq"),
-            Operator::Lt => (Some(B::Less), "op_lt"),
-            Operator::LtEq => (Some(B::LessOrEqual), "op_lteq"),
-            Operator::Gt => (Some(B::Greater), "op_gt"),
-            Operator::GtEq => (Some(B::GreaterOrEqual), "op_gteq"),
-            Operator::IsDistinctFrom => (Some(B::IsDistinctFrom), "op_is_distinct_from"),
-            Operator::IsNotDistinctFrom => (Some(B::IsNotDistinctFrom), "op_is_not_distinct_from"),
-            Operator::RegexMatch => (None, "regex_match"),
-            Operator::RegexIMatch => (None, "regex_imatch"),
-            Operator::RegexNotMatch => (None, "regex_not_match"),
-            Operator::RegexNotIMatch => (None, "regex_not_imatch"),
-            Operator::LikeMatch => (None, "like"),
-            Operator::ILikeMatch => (None, "ilike"),
-            Operator::NotLikeMatch => (None, "not_like"),
-            Operator::NotILikeMatch => (None, "not_ilike"),
-            Operator::StringConcat => (None, "string_concat"),
+            Operator::Plus => Ok(B::Add),
+            Operator::Minus => Ok(B::Subtract),
+            Operator::Multiply => Ok(B::Multiply),
+            Operator::Divide => Ok(B::Divide),
+            Operator::Modulo => Ok(B::Remainder),
+            Operator::BitwiseAnd => Ok(B::BitAnd),
+            Operator::BitwiseOr => Ok(B::BitOr),
+            Operator::BitwiseXor => Ok(B::BitXor),
+            Operator::BitwiseShiftLeft => Ok(B::ShiftLeft),
+            Operator::BitwiseShiftRight => Ok(B::ShiftRight),
+            Operator::Eq => Ok(B::Equal),
+            Operator::NotEq => Ok(B::NotEqual),
+            Operator::Lt => Ok(B::Less),
+            Operator::LtEq => Ok(B::LessOrEqual),
+            Operator::Gt => Ok(B::Greater),
+            Operator::GtEq => Ok(B::GreaterOrEqual),
+            Operator::IsDistinctFrom => Ok(B::IsDistinctFrom),
+            Operator::IsNotDistinctFrom => Ok(B::IsNotDistinctFrom),
+            Operator::RegexMatch => Err("regex_match"),
+            Operator::RegexIMatch => Err("regex_imatch"),
+            Operator::RegexNotMatch => Err("regex_not_match"),
+            Operator::RegexNotIMatch => Err("regex_not_imatch"),
+            Operator::LikeMatch => Err("like"),
+            Operator::ILikeMatch => Err("ilike"),
+            Operator::NotLikeMatch => Err("not_like"),
+            Operator::NotILikeMatch => Err("not_ilike"),
+            Operator::StringConcat => Err("string_concat"),
             other => return self.unsupported(format!("the operator {other}")),
         };
         let (left, right) = (self.lower(&expr.left)?, self.lower(&expr.right)?);
         let ty = self.type_of(whole)?;
-        let Some(op) = op else { return Ok(kernel(name, vec![left, right], ty)) };
+        let op = match op {
+            Ok(op) => op,
+            Err(name) => return Ok(kernel(name, vec![left, right], ty)),
+        };
         if let Some(shifted) = shift_time(op, &left, &right) {
             return Ok(shifted);
         }
@@ -221,7 +224,7 @@ impl Scope<'_> {
         }
         let nullable = left.nullable || right.nullable;
         let kind = ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) };
-        Ok(native_or(Expr { kind, ty, nullable }, name))
+        Ok(native_or(Expr { kind, ty, nullable }, op.kernel()))
     }
 
     fn like(&self, like: &Like) -> Result2<Expr> {
@@ -416,16 +419,6 @@ impl Scope<'_> {
 
 /// A comparison, native or not.
 pub(super) fn compare(op: BinaryOp, left: Expr, right: Expr) -> Expr {
-    let name = match op {
-        BinaryOp::Equal => "op_eq",
-        BinaryOp::NotEqual => "op_neq",
-        BinaryOp::Less => "op_lt",
-        BinaryOp::LessOrEqual => "op_lteq",
-        BinaryOp::Greater => "op_gt",
-        BinaryOp::GreaterOrEqual => "op_gteq",
-        BinaryOp::IsDistinctFrom => "op_is_distinct_from",
-        _ => "op_is_not_distinct_from",
-    };
     // A bare NULL takes the type of what it is compared with.
     let (left, right) = match (&left.ty, &right.ty) {
         (ScalarType::Null, ScalarType::Null) => (left, right),
@@ -436,7 +429,7 @@ pub(super) fn compare(op: BinaryOp, left: Expr, right: Expr) -> Expr {
         }
         _ => (left, right),
     };
-    native_or(binary(op, left, right), name)
+    native_or(binary(op, left, right), op.kernel())
 }
 
 fn typed_null(expr: Expr, ty: &ScalarType) -> Expr {
@@ -592,22 +585,8 @@ fn has_local_time(ty: &ScalarType) -> bool {
 }
 
 fn date_field(expr: &Expr) -> Option<DateField> {
-    let ExprKind::Literal(Literal::Utf8(name)) = &expr.kind else { return None };
-    Some(match name.to_lowercase().as_str() {
-        "year" => DateField::Year,
-        "quarter" | "qtr" => DateField::Quarter,
-        "month" => DateField::Month,
-        "week" => DateField::Week,
-        "day" => DateField::Day,
-        "dow" => DateField::DayOfWeek,
-        "doy" => DateField::DayOfYear,
-        "hour" => DateField::Hour,
-        "minute" => DateField::Minute,
-        "second" => DateField::Second,
-        "millisecond" => DateField::Millisecond,
-        "microsecond" => DateField::Microsecond,
-        "nanosecond" => DateField::Nanosecond,
-        "epoch" => DateField::Epoch,
-        _ => return None,
-    })
+    match &expr.kind {
+        ExprKind::Literal(Literal::Utf8(name)) => DateField::by_name(name),
+        _ => None,
+    }
 }

@@ -6,7 +6,9 @@ use compiler_ir::JoinKind;
 use datafusion_common::tree_node::{Transformed, TreeNode};
 use datafusion_common::{Column, DataFusionError};
 use datafusion_expr::{Expr, Join};
-use datafusion_sql::unparser::expr_to_sql;
+use datafusion_sql::unparser::Unparser;
+use datafusion_sql::unparser::dialect::Dialect;
+use sqlparser::keywords::ALL_KEYWORDS;
 
 use crate::catalog::{Origin, Table};
 use crate::check::join_name;
@@ -82,9 +84,23 @@ fn sql(expr: &Expr) -> String {
 }
 
 fn spelled(expr: &Expr) -> String {
-    match expr_to_sql(expr) {
+    match Unparser::new(&Plain).expr_to_sql(expr) {
         Ok(sql) => sql.to_string(),
         Err(_) => expr.to_string(),
+    }
+}
+
+/// SQL as DataFusion spells it by default. Its own dialect compiles a regular expression for every identifier.
+struct Plain;
+
+impl Dialect for Plain {
+    /// What is no lower case word, or is a word of SQL's, is quoted.
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        let plain = identifier.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+            && identifier.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        let upper = identifier.to_ascii_uppercase();
+        let reserved = upper != "ID" && ALL_KEYWORDS.binary_search(&upper.as_str()).is_ok();
+        (!plain || reserved).then_some('"')
     }
 }
 
@@ -94,5 +110,23 @@ fn clip(text: String) -> String {
     match text.char_indices().nth(MOST_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion_sql::unparser::dialect::DefaultDialect;
+
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted_as_by_datafusion() {
+        for name in
+            ["price", "Price", "_1", "1st", "a b", "a\"b", "select", "SELECT", "id", "ID", "window", "key", "ü", ""]
+        {
+            let theirs = DefaultDialect {}.identifier_quote_style(name);
+            assert_eq!(Plain.identifier_quote_style(name), theirs, "{name:?}");
+        }
+        assert!(ALL_KEYWORDS.is_sorted());
     }
 }

@@ -44,6 +44,39 @@ fn conditions_stay_in_the_order_of_the_query() {
     }
 }
 
+/// Of a join, the condition of the pairs and what is asked above it.
+const JOINED: &str = "SELECT a.auction FROM
+ (SELECT auction, tumble(interval '1 second') AS window, count(*) AS n, max(channel) AS c FROM bids GROUP BY 1, 2) a JOIN
+ (SELECT auction, tumble(interval '1 second') AS window, sum(price) AS total FROM bids GROUP BY 1, 2) b
+ ON a.auction = b.auction AND a.window = b.window";
+
+#[test]
+fn rows_that_pair_with_none_are_asked_only_what_cannot_fail() {
+    for (condition, moves) in [
+        ("n > 1", true),
+        ("n > 1 OR c LIKE 'a%'", true),
+        ("CAST(c AS INT) > 1", false),
+        ("TRY_CAST(c AS INT) > 1", true),
+        ("CAST(n AS DOUBLE) > 1.5", true),
+        ("100 / total > 1", false),
+        ("total IS NOT NULL", true),
+        ("random() < 0.5", false),
+        ("a.window.start < now()", false),
+        ("n < total", false),
+    ] {
+        for join in [format!("{JOINED} AND {condition}"), format!("{JOINED} WHERE {condition}")] {
+            let text = plan(&join);
+            let asked = text.rfind("filter").filter(|place| *place < text.find("window_join").unwrap());
+            assert_eq!(asked.is_some(), moves, "{join}\n{text}");
+        }
+    }
+    // Nor is it asked before what guards it, though that moves.
+    let text = plan(&format!("{JOINED} WHERE total > 0 AND 100 / total > 1 AND n > 1"));
+    assert!(text.contains("filter %2: n > 1"), "{text}");
+    assert!(text.contains(": total > 0"), "{text}");
+    assert!(text.find("window_join").unwrap() < text.find("100 / total").unwrap(), "{text}");
+}
+
 #[test]
 fn operators_that_guard_are_not_rewritten() {
     for (condition, expected) in [

@@ -96,7 +96,11 @@ fn bound(sql: &str) -> Result<Bound, Vec<Diagnostic>> {
 }
 
 fn compile(sql: &str) -> Result<compiler_ir::Plan, Vec<Diagnostic>> {
-    lower(&bound(sql)?)
+    let plan = lower(&bound(sql)?)?;
+    if let Err(findings) = compiler_ir::verify::plan(&plan) {
+        panic!("{sql}\n{}", findings.join("\n"));
+    }
+    Ok(plan)
 }
 
 fn with_tables(sql: &str) -> String {

@@ -207,8 +207,8 @@ impl UpdatingByKind {
                 .groups
                 .changes(
                     &changed,
-                    &results(self.states.before(&changed)),
-                    &results(&self.states.after(&changed)),
+                    &result_columns(self.states.before(&changed)),
+                    &result_columns(&self.states.after(&changed)),
                 );
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
@@ -224,25 +224,6 @@ impl UpdatingByKind {
         cx.emit(batch);
         Ok(())
     }
-}
-
-/// Aggregates of groups.
-fn results(states: &[UpdatingByKindState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].count.finish());
-    columns.push(column::from_i64(values, None));
-    let values = column::dense(rows, |row| states[row].count_n.finish());
-    columns.push(column::from_i64(values, None));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
-    columns.push(column::from_i64(values, nulls));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
-    columns.push(column::from_i64(values, nulls));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
-    columns.push(column::from_i64(values, nulls));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.finish());
-    columns.push(column::from_f64(values, nulls));
-    columns
 }
 
 /// States of groups.
@@ -263,6 +244,25 @@ fn state_columns(states: &[UpdatingByKindState]) -> Vec<ArrayRef> {
     columns.push(column::from_f64(values, nulls));
     let values = column::dense(rows, |row| states[row].avg_n.count());
     columns.push(column::from_i64(values, None));
+    columns
+}
+
+/// Results of groups.
+fn result_columns(states: &[UpdatingByKindState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.finish());
+    columns.push(column::from_f64(values, nulls));
     columns
 }
 

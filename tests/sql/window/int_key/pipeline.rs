@@ -70,10 +70,10 @@ pub(crate) fn main() -> ExitCode {
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, Sum};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -125,7 +125,8 @@ impl Stage for TumbleByValue {
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut tables = vec![TableRows::default(); 1];
         for changed in self.tumble.changed() {
-            tables[0].push(self.changed_states(&changed), changed.end);
+            let states = group_columns(&self.states.changed(&changed));
+            tables[0].push(changed.states(states), changed.end);
         }
         Ok(tables)
     }
@@ -181,34 +182,9 @@ impl TumbleByValue {
         Ok(())
     }
 
-    /// States of the groups of a window that have changed since the last checkpoint.
-    fn changed_states(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let values = column::dense(rows, |row| states[row].count.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_id.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
-    }
-
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        let values = column::dense(rows, |row| states[row].count.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_id.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        closed.results(group_columns(self.states.closed(closed)))
     }
 
     /// Takes results through the rest of the stage.
@@ -217,6 +193,19 @@ impl TumbleByValue {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[TumbleByValueState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_id.finish());
+    columns.push(column::from_i64(values, nulls));
+    columns
 }
 
 /// `INSERT INTO stdout`
@@ -331,23 +320,26 @@ impl VByValue {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].count.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let values = column::dense(rows, |row| states[row].sum_id.finish());
-        columns.push(column::from_i64(values, None));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
 }
 
 /// `WATERMARK FOR at AS at - INTERVAL '1 second'`
 fn watermark(batch: &Batch, cx: &mut StageContext) {
     window::observe(batch.array(2), -1_000_000_000, cx);
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[VByValueState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let values = column::dense(rows, |row| states[row].sum_id.finish());
+    columns.push(column::from_i64(values, None));
+    columns
 }
 
 /// `n % 3`

@@ -67,9 +67,10 @@ pub(crate) fn main() -> ExitCode {
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Avg, Count, Max, Min, Sum};
+use worker_lib::column::ArrayRef;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -126,7 +127,8 @@ impl Stage for TumbleByWindowToStdout {
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut tables = vec![TableRows::default(); 1];
         for changed in self.tumble.changed() {
-            tables[0].push(self.changed_states(&changed), changed.end);
+            let states = state_columns(&self.states.changed(&changed));
+            tables[0].push(changed.states(states), changed.end);
         }
         Ok(tables)
     }
@@ -185,58 +187,9 @@ impl TumbleByWindowToStdout {
         Ok(())
     }
 
-    /// States of the groups of a window that have changed since the last checkpoint.
-    fn changed_states(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.sum());
-        columns.push(column::from_f64(values, nulls));
-        let values = column::dense(rows, |row| states[row].avg_n.count());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].sum_value.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
-        columns.push(column::from_u64(values, nulls));
-        Batch::new(columns, rows)
-    }
-
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.finish());
-        columns.push(column::from_f64(values, nulls));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].sum_value.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
-        columns.push(column::from_u64(values, nulls));
-        Batch::new(columns, rows)
+        closed.results(result_columns(self.states.closed(closed)))
     }
 
     /// Takes results through the rest of the stage.
@@ -245,6 +198,50 @@ impl TumbleByWindowToStdout {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// States of groups.
+fn state_columns(states: &[TumbleByWindowToStdoutState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.sum());
+    columns.push(column::from_f64(values, nulls));
+    let values = column::dense(rows, |row| states[row].avg_n.count());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_value.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
+    columns.push(column::from_u64(values, nulls));
+    columns
+}
+
+/// Results of groups.
+fn result_columns(states: &[TumbleByWindowToStdoutState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.finish());
+    columns.push(column::from_f64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_value.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
+    columns.push(column::from_u64(values, nulls));
+    columns
 }
 
 /// `INSERT INTO stdout`
@@ -267,6 +264,7 @@ fn project(batch: &Batch) -> Batch {
 
 use worker_lib::{column, scalar, window, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Avg, Count, Max, Min, Sum};
+use worker_lib::column::ArrayRef;
 use worker_lib::scalar::Errors;
 use worker_lib::select::Rows;
 use worker_lib::window::{Closed, Input, States, Tumble};
@@ -379,34 +377,34 @@ impl VByWindow {
 
     /// Partial states of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window_start());
-        let values = column::dense(rows, |row| states[row].count_n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.sum());
-        columns.push(column::from_f64(values, nulls));
-        let values = column::dense(rows, |row| states[row].avg_n.count());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].sum_value.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
-        columns.push(column::from_u64(values, nulls));
-        Batch::new(columns, rows)
+        closed.states(group_columns(self.states.closed(closed)))
     }
 }
 
 /// `WATERMARK FOR at AS at - INTERVAL '1 second'`
 fn watermark(batch: &Batch, cx: &mut StageContext) {
     window::observe(batch.array(2), -1_000_000_000, cx);
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[VByWindowState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].count_n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].min_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_n.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].avg_n.sum());
+    columns.push(column::from_f64(values, nulls));
+    let values = column::dense(rows, |row| states[row].avg_n.count());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].sum_value.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].max_id.finish());
+    columns.push(column::from_u64(values, nulls));
+    columns
 }
