@@ -8,7 +8,8 @@
 //! | file | is |
 //! |---|---|
 //! | `life` | attempt after attempt, and what happens to each |
-//! | `attempt` | controller and worker |
+//! | `attempt` | a controller with its worker |
+//! | `reattach` | a worker, and how it goes from one controller to the next |
 //! | `process`, `link`, `world` | what can happen to them: steps, messages, everything outside |
 //! | `pipeline` | the job |
 //! | `oracle` | what must hold |
@@ -32,6 +33,8 @@ mod oracle;
 mod pipeline;
 #[path = "simulation/process.rs"]
 mod process;
+#[path = "simulation/reattach.rs"]
+mod reattach;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use compiler_driver::View;
-use controller::{Allowed, RestorePoint};
+use controller::{Allowed, RestorePoint, StopMode};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -45,6 +45,81 @@ pub(crate) enum Command {
     Bundle(Bundle),
     /// Look into the checkpoints of a state directory
     State(State),
+    /// Have a running job take a checkpoint now, and give it a name; the job goes on
+    Savepoint(Savepoint),
+    /// Have a running job take a checkpoint now
+    Checkpoint(Asked),
+    /// Stop a running job
+    Stop(Stop),
+    /// Say how a running job is
+    Status(Status),
+}
+
+// Which running job is meant. (Documentation would become that of the commands.)
+#[derive(Debug, Args)]
+pub(crate) struct Asked {
+    /// The state directory that the job runs on (a path or file:// URL)
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) state_dir: Option<String>,
+
+    /// A job, by its id or the beginning of it; the last one if missing
+    #[arg(long, value_name = "ID")]
+    pub(crate) job: Option<String>,
+
+    /// Set a configuration key
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Savepoint {
+    /// The checkpoint's name, under which it is kept
+    #[arg(value_parser = savepoint)]
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+
+    /// With a checkpoint that it can go on from; gracefully, with all that was read; or at once
+    #[arg(long, value_enum, default_value_t = Mode::Checkpoint)]
+    pub(crate) mode: Mode,
+
+    /// Give the checkpoint that it stops with a name, under which it is kept
+    #[arg(long, value_name = "NAME", value_parser = savepoint)]
+    pub(crate) savepoint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    Checkpoint,
+    Graceful,
+    Immediate,
+}
+
+impl From<Mode> for StopMode {
+    fn from(mode: Mode) -> StopMode {
+        match mode {
+            Mode::Checkpoint => StopMode::Checkpoint,
+            Mode::Graceful => StopMode::Graceful,
+            Mode::Immediate => StopMode::Immediate,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) asked: Asked,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -187,6 +262,8 @@ pub(crate) enum StateCommand {
     Diff(StateDiff),
     /// Write the live rows of a table
     Export(StateExport),
+    /// Show how the last hundred checkpoints went: how long each step took, and what was written
+    History(StateHistory),
 }
 
 impl StateCommand {
@@ -196,6 +273,7 @@ impl StateCommand {
             StateCommand::Show(show) => &show.place,
             StateCommand::Diff(diff) => &diff.place,
             StateCommand::Export(export) => &export.place,
+            StateCommand::History(history) => &history.place,
         }
     }
 }
@@ -266,6 +344,20 @@ pub(crate) struct StateDiff {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct StateHistory {
+    /// The number of an epoch: what each task had to do with it
+    #[arg(value_name = "EPOCH")]
+    pub(crate) epoch: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) place: StatePlace,
+
+    /// Print as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StateExport {
     /// latest, the number of an epoch, or savepoint:NAME
     #[arg(value_name = "CHECKPOINT")]
@@ -320,6 +412,19 @@ mod tests {
         assert_eq!(run.restore, RestorePoint::Latest);
         assert!(Arguments::try_parse_from(["streamwright", "run", "-p", "0"]).is_err());
         assert!(Arguments::try_parse_from(["streamwright", "explain", "q", "--view", "physical"]).is_err());
+    }
+
+    #[test]
+    fn a_running_job_is_asked() {
+        let parse = |line: &str| Arguments::try_parse_from(line.split(' ')).map(|arguments| arguments.command);
+        let Ok(Command::Savepoint(savepoint)) = parse("streamwright savepoint monday -s state") else { panic!() };
+        assert_eq!((savepoint.name.as_str(), savepoint.asked.state_dir.as_deref()), ("monday", Some("state")));
+        let Ok(Command::Stop(stop)) = parse("streamwright stop -s state") else { panic!() };
+        assert_eq!((stop.mode, stop.savepoint), (Mode::Checkpoint, None));
+        let Ok(Command::Stop(stop)) = parse("streamwright stop --mode immediate") else { panic!() };
+        assert_eq!(StopMode::from(stop.mode), StopMode::Immediate);
+        assert!(parse("streamwright savepoint a/b -s state").is_err());
+        assert!(parse("streamwright stop --mode force").is_err());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) checkpoint_interval: Duration,
     /// `pipeline.checkpoint.timeout`
     pub(crate) checkpoint_timeout: Duration,
+    /// `process-scheduler.shutdown-with-controller` and `controller.reattach-timeout`: how long workers go on without one.
+    pub(crate) reattach: Option<Duration>,
     /// `run.query`
     pub(crate) query: Option<String>,
     /// `run.state-dir`
@@ -57,6 +59,7 @@ const DEFAULT_LINGER: Duration = Duration::from_millis(100);
 const DEFAULT_UPDATE_FLUSH: Duration = Duration::from_secs(1);
 const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 const DEFAULT_CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(600);
+const DEFAULT_REATTACH_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_COMPACT_AFTER: u32 = 4;
 /// Rows in a queue between two tasks.
 const DEFAULT_QUEUE_ROWS: u32 = 8192;
@@ -150,6 +153,16 @@ impl Config {
             checkpoint_url: values.text("checkpoint-url")?,
             checkpoint_interval: values.span("default-checkpoint-interval")?.unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
             checkpoint_timeout: values.span("pipeline.checkpoint.timeout")?.unwrap_or(DEFAULT_CHECKPOINT_TIMEOUT),
+            reattach: {
+                let most = values.span("controller.reattach-timeout")?.unwrap_or(DEFAULT_REATTACH_TIMEOUT);
+                let together = values.flag("process-scheduler.shutdown-with-controller")?.unwrap_or(true);
+                if !together && !cfg!(target_os = "linux") {
+                    return Err(Failure::usage(
+                        "process-scheduler.shutdown-with-controller = false is not supported on this system",
+                    ));
+                }
+                (!together).then_some(most)
+            },
             query: values.text("run.query")?,
             state_dir: values.text("run.state-dir")?,
             warnings,
@@ -370,6 +383,12 @@ mod tests {
         assert_eq!(config.artifact_url, "/tmp/a");
         assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(20));
         assert_eq!(set(&["pipeline.default-sink=preview"]).unwrap().default_sink, "stdout");
+        // Workers end with their controller, unless they are to go on.
+        let (alone, most) = ("process-scheduler.shutdown-with-controller=false", "controller.reattach-timeout=5s");
+        let reattach = |keys: &[&str]| set(keys).unwrap().reattach;
+        assert_eq!([reattach(&[]), reattach(&[most])], [None, None]);
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!([reattach(&[alone]), reattach(&[alone, most])], [seconds(60), seconds(5)]);
         // Files are merged when that is asked for.
         let compact_after = |keys: &[&str]| set(keys).unwrap().tuning.compact_after;
         let (enabled, count) = ("pipeline.compaction.enabled=true", "pipeline.compaction.checkpoints-to-compact=7");

@@ -12,6 +12,7 @@ mod config;
 mod explain;
 mod failure;
 mod key;
+mod operate;
 mod progress;
 mod query;
 mod report;
@@ -55,6 +56,10 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Explain(explain) => explain.set.as_slice(),
         Command::Bundle(_) => &[],
         Command::State(state) => state.command.place().set.as_slice(),
+        Command::Savepoint(savepoint) => savepoint.asked.set.as_slice(),
+        Command::Checkpoint(asked) => asked.set.as_slice(),
+        Command::Stop(stop) => stop.asked.set.as_slice(),
+        Command::Status(status) => status.asked.set.as_slice(),
     };
     let config = Config::load(arguments.config.as_deref(), arguments.config_dir.as_deref(), set)?;
     for warning in &config.warnings {
@@ -67,6 +72,10 @@ fn dispatch(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Build(build) => build::build(&build, &config),
         Command::Bundle(bundle) => build::bundle(&bundle, &config),
         Command::State(state) => state::state(&state.command, &config),
+        Command::Savepoint(savepoint) => operate::savepoint(&savepoint, &config),
+        Command::Checkpoint(asked) => operate::checkpoint(&asked, &config),
+        Command::Stop(stop) => operate::stop(&stop, &config),
+        Command::Status(status) => operate::status(&status, &config),
     }
 }
 

@@ -278,6 +278,10 @@ impl Session {
                 allowed: self.arguments.change.allowed(),
                 savepoint: self.arguments.savepoint_on_stop.clone(),
             },
+            reattach: self
+                .config
+                .reattach
+                .filter(|_| self.state_dir.temporary.is_none() && !writes_to_stdout(&compiled.plan)),
         }
     }
 
@@ -289,8 +293,7 @@ impl Session {
         progress: &Progress,
         interrupts: &mut Interrupts,
     ) -> Result<ExitCode, Failure> {
-        let to_stdout =
-            plan.stages.iter().any(|stage| stage.sink.as_ref().is_some_and(|sink| sink.connector == "stdout"));
+        let to_stdout = writes_to_stdout(plan);
         let show = !(to_stdout && std::io::stdout().is_terminal());
         if !show {
             progress.clear();
@@ -399,6 +402,10 @@ impl Session {
     }
 }
 
+fn writes_to_stdout(plan: &JobPlan) -> bool {
+    plan.stages.iter().any(|stage| stage.sink.as_ref().is_some_and(|sink| sink.connector == "stdout"))
+}
+
 /// What a query makes of a checkpoint, a line for each operator, source and sink.
 pub(crate) fn findings_text(found: &Compatibility) -> String {
     found.findings.iter().map(|finding| format!("  {finding}")).collect::<Vec<_>>().join("\n")
@@ -419,6 +426,7 @@ fn controller_failure(error: ControllerError) -> Failure {
     let failure = match &error {
         ControllerError::Listen(_) => Failure::job(&error),
         ControllerError::StateDir { .. }
+        | ControllerError::Address { .. }
         | ControllerError::Lock(_)
         | ControllerError::Store(_)
         | ControllerError::Checkpoints { .. } => Failure::usage(&error),

@@ -3,17 +3,21 @@
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use artifacts::StorageUrl;
+use controller::checkpoint::Completed;
 use controller::inspect::{self, Checkpoints, JobCheckpoints, StageGrowth, TableGrowth, Totals};
 use controller::log::LogError;
+use controller::store::{Store, StoreError};
 use controller::{RestorePoint, compatibility};
 use protocol::checkpoint::{Manifest, Reason, StageState, TableKind, TableState};
+use protocol::job::JobPlan;
 use serde::Serialize;
 use serde_json::{Value, json};
 use worker_lib::export::live_rows;
 
-use crate::arguments::{StateCommand, StateDiff, StateExport, StateLs, StatePlace, StateShow};
+use crate::arguments::{StateCommand, StateDiff, StateExport, StateHistory, StateLs, StatePlace, StateShow};
 use crate::config::Config;
 use crate::explain::print;
 use crate::failure::Failure;
@@ -26,13 +30,14 @@ pub(crate) fn state(command: &StateCommand, config: &Config) -> Result<ExitCode,
         .enable_all()
         .build()
         .map_err(|error| Failure::job(format!("cannot start threads: {error}")))?;
-    let opened = Opened::new(command.place(), config)?;
+    let opened = || Opened::new(command.place(), config);
     runtime.block_on(async {
         match command {
-            StateCommand::Ls(arguments) => ls(&opened, arguments).await,
-            StateCommand::Show(arguments) => show(&opened, arguments).await,
-            StateCommand::Diff(arguments) => diff(&opened, arguments, config).await,
-            StateCommand::Export(arguments) => export(&opened, arguments).await,
+            StateCommand::Ls(arguments) => ls(&opened()?, arguments).await,
+            StateCommand::Show(arguments) => show(&opened()?, arguments).await,
+            StateCommand::Diff(arguments) => diff(&opened()?, arguments, config).await,
+            StateCommand::Export(arguments) => export(&opened()?, arguments).await,
+            StateCommand::History(arguments) => history(arguments, config).await,
         }
     })
 }
@@ -181,6 +186,7 @@ fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
 fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Interval => "interval",
+        Reason::Asked => "asked",
         Reason::Stop => "stop",
         Reason::End => "end",
     }
@@ -207,6 +213,128 @@ fn totals_text(totals: Totals) -> String {
 fn print_json(document: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(document).expect("documents have string keys");
     print(&format!("{text}\n"))
+}
+
+// --- history -------------------------------------------------------------------------------------------------------
+
+/// From the metadata store, not from the checkpoints themselves.
+async fn history(arguments: &StateHistory, config: &Config) -> Result<ExitCode, Failure> {
+    let place = &arguments.place;
+    let Some(url) = place.state_dir.as_ref().or(config.state_dir.as_ref()) else {
+        return Err(
+            Failure::usage("no history to look into").with_hint(Some("Give the state directory with --state-dir."))
+        );
+    };
+    let directory = match StorageUrl::parse(url) {
+        Ok(StorageUrl::Local(path)) => path,
+        Err(error) => return Err(Failure::usage(&error).with_hint(Some(error.hint()))),
+    };
+    let failed = |error: StoreError| Failure::usage(&error).with_hint(Some(error.hint()));
+    let store = Store::look(&directory).await.map_err(failed)?;
+    let jobs = store.jobs().await.map_err(failed)?;
+    let wanted = place.job.as_deref().unwrap_or_default();
+    let Some(job) = jobs.into_iter().find(|job| job.id.starts_with(wanted)) else {
+        return Err(Failure::usage(format!("there is no job \"{wanted}\" in \"{}\"", directory.display())));
+    };
+    let mut taken = store.checkpoints(&job.id).await.map_err(failed)?;
+    taken.retain(|completed| arguments.epoch.is_none_or(|epoch| epoch == completed.epoch));
+    if let (Some(epoch), true) = (arguments.epoch, taken.is_empty()) {
+        return Err(Failure::usage(format!("checkpoint {epoch} is not in the history of job \"{}\"", job.id)));
+    }
+    let plan: JobPlan = serde_json::from_str(&job.plan)
+        .map_err(|error| Failure::usage(format!("cannot read the plan of job \"{}\": {error}", job.id)))?;
+    if arguments.json {
+        let documents: Vec<Value> = taken.iter().map(|completed| completed_json(completed, &plan)).collect();
+        print_json(&documents)?;
+    } else {
+        let text = match arguments.epoch {
+            Some(_) => taken.iter().map(|completed| parts_text(completed, &plan)).collect(),
+            None => history_text(&taken),
+        };
+        print(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name of a stage; of an earlier plan it may be another's by now, or nobody's.
+fn stage_name(plan: &JobPlan, stage: usize) -> &str {
+    plan.stages.get(stage).map_or("", |stage| &stage.name)
+}
+
+fn completed_json(completed: &Completed, plan: &JobPlan) -> Value {
+    let tasks = completed.tasks.iter().map(|part| {
+        json!({
+            "stage": part.place.0,
+            "name": stage_name(plan, part.place.0),
+            "task": part.place.1,
+            "align_micros": part.times.align,
+            "snapshot_micros": part.times.snapshot,
+            "upload_micros": part.times.upload,
+            "publish_micros": part.publish.map(|time| time.as_micros() as u64),
+            "rows": part.rows,
+            "bytes": part.bytes,
+        })
+    });
+    json!({
+        "epoch": completed.epoch,
+        "generation": completed.generation,
+        "reason": completed.reason,
+        "begun_micros": completed.begun_micros,
+        "collect_micros": completed.collect.as_micros() as u64,
+        "write_micros": completed.write.as_micros() as u64,
+        "publish_micros": completed.publish.as_micros() as u64,
+        "files": completed.files,
+        "bytes": completed.bytes,
+        "merged_bytes": completed.merged_bytes,
+        "tasks": tasks.collect::<Vec<_>>(),
+    })
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+fn history_text(taken: &[Completed]) -> String {
+    let head =
+        ["epoch", "time (UTC)", "generation", "reason", "collect", "write", "publish", "files", "size", "merged"];
+    let rows = taken.iter().map(|completed| {
+        [
+            completed.epoch.to_string(),
+            time_text(completed.begun_micros),
+            completed.generation.to_string(),
+            reason(completed.reason).to_owned(),
+            millis(completed.collect),
+            millis(completed.write),
+            millis(completed.publish),
+            completed.files.to_string(),
+            size(completed.bytes),
+            size(completed.merged_bytes),
+        ]
+    });
+    let rows: Vec<_> = [head.map(str::to_owned)].into_iter().chain(rows).collect();
+    match rows.len() {
+        1 => "no checkpoint yet\n".to_owned(),
+        _ => aligned(&rows),
+    }
+}
+
+fn parts_text(completed: &Completed, plan: &JobPlan) -> String {
+    let head = ["stage", "task", "align", "snapshot", "upload", "publish", "rows", "size"];
+    let rows = completed.tasks.iter().map(|part| {
+        let times = [part.times.align, part.times.snapshot, part.times.upload].map(Duration::from_micros).map(millis);
+        let [align, snapshot, upload] = times;
+        [
+            format!("{} {}", part.place.0, stage_name(plan, part.place.0)),
+            part.place.1.to_string(),
+            align,
+            snapshot,
+            upload,
+            part.publish.map_or("-".to_owned(), millis),
+            grouped(part.rows),
+            size(part.bytes),
+        ]
+    });
+    aligned(&[head.map(str::to_owned)].into_iter().chain(rows).collect::<Vec<_>>())
 }
 
 // --- show ----------------------------------------------------------------------------------------------------------

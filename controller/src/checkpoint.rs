@@ -10,6 +10,10 @@
 //! the worker is given up. Like [`crate::state::step`] it does no IO: events go in, effects come out, so that a
 //! simulation can put it through any order of them. `docs/checkpoints.md` has the protocol and its argument.
 //!
+//! **Adopting.** The worker of an earlier generation may go on under a coordinator of its own ([`Coordinator::adopt`]). What
+//! the log ends with says which of its checkpoints is committed: that one is published, and the one behind it, if its
+//! barrier was ordered, is collected anew, under the number that this generation's record will have.
+//!
 //! A task that has ended has said its last; that stands for it in every later checkpoint. When all have ended, that is the
 //! last checkpoint, whoever asked for it.
 //!
@@ -24,6 +28,7 @@ use protocol::checkpoint::{
 };
 use protocol::job::JobPlan;
 use protocol::mutant::{self, Mutant};
+use protocol::rpc::Standing;
 
 use crate::job::{ErrorClass, Failure};
 use crate::state::Time;
@@ -61,6 +66,8 @@ pub enum Event {
     },
     /// The user wants the job to stop, and to be able to go on.
     Stop,
+    /// Somebody wants a checkpoint that begins after this, as soon as can be.
+    Take,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +111,8 @@ pub struct Part {
     /// Changed rows, and the bytes of their files.
     pub rows: u64,
     pub bytes: u64,
+    /// Of a sink that had something to publish: from the order to the word that it has.
+    pub publish: Option<Duration>,
 }
 
 impl Part {
@@ -114,6 +123,7 @@ impl Part {
             times: snapshot.times,
             rows: files.clone().map(|file| file.rows).sum(),
             bytes: files.map(|file| file.bytes).sum(),
+            publish: None,
         }
     }
 }
@@ -149,6 +159,36 @@ struct Settling {
     sinks: BTreeSet<Place>,
     /// Tasks that it has as ended. One that ends from now on has tokens that belong to the next.
     ended: Vec<Place>,
+    /// An earlier generation has taken it.
+    inherited: bool,
+}
+
+impl Settling {
+    /// Of a manifest that an earlier generation has committed, and perhaps published.
+    fn inherited(manifest: &Manifest, now: Time) -> Settling {
+        let tasks = manifest.stages.iter();
+        let tasks = tasks.flat_map(|stage| (0..).zip(&stage.tasks).map(|(task, state)| ((stage.stage, task), state)));
+        let completed = Completed {
+            epoch: manifest.epoch,
+            generation: manifest.generation,
+            reason: manifest.reason,
+            begun_micros: manifest.begun_micros,
+            collect: Duration::ZERO,
+            write: Duration::ZERO,
+            publish: Duration::ZERO,
+            bytes: 0,
+            files: 0,
+            merged_bytes: 0,
+            tasks: Vec::new(),
+        };
+        Settling {
+            completed,
+            since: now,
+            sinks: tasks.clone().filter(|(_, state)| !state.tokens.is_empty()).map(|(place, _)| place).collect(),
+            ended: tasks.filter(|(_, state)| state.ended).map(|(place, _)| place).collect(),
+            inherited: true,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -160,13 +200,77 @@ pub struct Coordinator {
     /// What tasks that have ended have said last.
     ended: BTreeMap<Place, TaskSnapshot>,
     stop: bool,
+    /// One is to begin as soon as can be.
+    asked: bool,
 }
 
 impl Coordinator {
     pub fn new(setting: Setting, now: Time) -> Self {
         let until = now.plus(setting.interval);
         let newest = setting.restored.clone();
-        Coordinator { setting, phase: Phase::Waiting { until }, newest, ended: BTreeMap::new(), stop: false }
+        let phase = Phase::Waiting { until };
+        Coordinator { setting, phase, newest, ended: BTreeMap::new(), stop: false, asked: false }
+    }
+
+    /// Of a worker that an earlier generation has started, where it stands there. Also the number that its epoch in flight
+    /// gets, 0 if there is none, and what is to be done when it has been told.
+    ///
+    /// # Errors
+    /// When that does not fit what the log ends with, or the worker is being stopped: why. It cannot go on then.
+    pub fn adopt(
+        setting: Setting,
+        standing: &Standing,
+        now: Time,
+        wall: i64,
+    ) -> Result<(Coordinator, u64, Vec<Effect>), String> {
+        if standing.stopping {
+            return Err("it was told to stop".into());
+        }
+        let Standing { begun, published, .. } = *standing;
+        let last = setting.restored.clone();
+        let mut it = Coordinator::new(setting, now);
+        let epoch = last.as_ref().map_or(0, |last| last.epoch);
+        let its_own = last.filter(|last| last.generation >= standing.first_generation);
+        let in_flight = match &its_own {
+            Some(_) if begun < epoch => return Err(format!("checkpoint {epoch} is not one of its own")),
+            Some(_) => begun > epoch,
+            None if standing.restored != epoch => {
+                return Err(format!("it has restored checkpoint {}, and the newest is {epoch}", standing.restored));
+            }
+            None => begun > 0,
+        };
+        if in_flight {
+            // Nothing is begun before the last one is published.
+            let before = if its_own.is_some() { epoch } else { 0 };
+            if published != before {
+                return Err(format!("it has begun {begun} and published {published}, and the newest is {epoch}"));
+            }
+            if mutant::is(Mutant::FlightForgotten) {
+                return Ok((it, 0, Vec::new()));
+            }
+            let (epoch, got) = (it.setting.next_epoch, BTreeMap::new());
+            it.setting.next_epoch += 1;
+            let reason = Reason::Interval;
+            it.phase = Phase::Collecting(Collecting { epoch, reason, begun: now, begun_micros: wall, got });
+            return Ok((it, epoch, Vec::new()));
+        }
+        let mut effects = Vec::new();
+        if let Some(last) = its_own {
+            effects.push(Effect::Publish { epoch: last.epoch });
+            it.phase = Phase::Publishing(Settling::inherited(&last, now));
+        }
+        Ok((it, 0, effects))
+    }
+
+    /// What the worker was last told and may not have heard, as its stream has broken.
+    pub fn repeated(&self) -> Option<Effect> {
+        match &self.phase {
+            Phase::Collecting(collecting) => {
+                Some(Effect::Begin { epoch: collecting.epoch, last: collecting.reason == Reason::Stop })
+            }
+            Phase::Publishing(settling) => Some(Effect::Publish { epoch: settling.completed.epoch }),
+            Phase::Waiting { .. } | Phase::Writing(_) | Phase::Over => None,
+        }
     }
 
     /// When it wants an [`Event::Tick`] at the latest.
@@ -184,15 +288,21 @@ impl Coordinator {
         self.newest.as_ref()
     }
 
+    /// The next checkpoint to begin has this epoch, or a later one.
+    pub fn next_epoch(&self) -> u64 {
+        self.setting.next_epoch
+    }
+
     /// `wall`: microseconds since the epoch, for people to read.
     pub fn step(&mut self, event: Event, now: Time, wall: i64) -> Vec<Effect> {
         let mut effects = Vec::new();
         match event {
             Event::Tick => {}
             Event::Stop => self.stop = true,
+            Event::Take => self.asked = true,
             Event::Snapshot(snapshot) => self.on_snapshot(*snapshot),
             Event::Written { epoch } => self.on_written(epoch, now, &mut effects),
-            Event::Published { place, epoch } => self.on_published(place, epoch),
+            Event::Published { place, epoch } => self.on_published(place, epoch, now),
         }
         self.advance(now, wall, &mut effects);
         effects
@@ -224,11 +334,13 @@ impl Coordinator {
         }
     }
 
-    fn on_published(&mut self, place: Place, epoch: u64) {
+    fn on_published(&mut self, place: Place, epoch: u64, now: Time) {
         if let Phase::Publishing(settling) = &mut self.phase
             && epoch >= settling.completed.epoch
+            && settling.sinks.remove(&place)
+            && let Some(part) = settling.completed.tasks.iter_mut().find(|part| part.place == place)
         {
-            settling.sinks.remove(&place);
+            part.publish = Some(now.since(settling.since));
         }
     }
 
@@ -238,7 +350,9 @@ impl Coordinator {
             if settling.sinks.is_empty() {
                 settling.completed.publish = now.since(settling.since);
                 let over = matches!(settling.completed.reason, Reason::Stop | Reason::End);
-                effects.push(Effect::Completed(Box::new(settling.completed.clone())));
+                if !settling.inherited {
+                    effects.push(Effect::Completed(Box::new(settling.completed.clone())));
+                }
                 // What they had prepared last is published: no later manifest has it.
                 for place in &settling.ended {
                     self.ended.entry(*place).and_modify(|ended| ended.state.tokens.clear());
@@ -252,10 +366,14 @@ impl Coordinator {
         }
         if let Phase::Waiting { until } = self.phase {
             let all_ended = self.ended.len() == self.setting.plan.tasks();
-            if all_ended || self.stop || now >= until {
+            if all_ended || self.stop || self.asked || now >= until {
                 let epoch = self.setting.next_epoch;
                 self.setting.next_epoch += 1;
-                let reason = if self.stop { Reason::Stop } else { Reason::Interval };
+                let reason = match (self.stop, std::mem::take(&mut self.asked)) {
+                    (true, _) => Reason::Stop,
+                    (false, true) => Reason::Asked,
+                    (false, false) => Reason::Interval,
+                };
                 let collecting = Collecting { epoch, reason, begun: now, begun_micros: wall, got: BTreeMap::new() };
                 self.phase = Phase::Collecting(collecting);
                 if !all_ended {
@@ -320,7 +438,7 @@ impl Coordinator {
         let sinks = sinks.collect();
         let manifest = self.manifest(&completed, &got, wall);
         self.newest = Some(manifest.clone());
-        self.phase = Phase::Writing(Settling { completed, since: now, sinks, ended });
+        self.phase = Phase::Writing(Settling { completed, since: now, sinks, ended, inherited: false });
         if mutant::is(Mutant::PublishedTooEarly) {
             effects.push(Effect::Publish { epoch });
         }

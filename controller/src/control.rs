@@ -15,6 +15,11 @@
 //! run, it gets a [`Coordinator`], which says when to take a checkpoint; this loop writes the manifests and passes the words
 //! of the worker on. What the coordinator gives up on is a failure of the worker.
 //!
+//! **Workers that outlive a controller.** The first generation of a job that is resumed goes on with the worker that an
+//! earlier controller has left, if it was told the same: it claims the log as one that starts no worker, and waits for a
+//! while until that one attaches and says where it stands. A worker whose stream alone has broken comes back in the same
+//! way, to the same generation. `docs/checkpoints.md` (Reattaching) says why nothing is lost or done twice.
+//!
 //! Not here: decisions (see [`crate::state`] and [`crate::checkpoint`]).
 
 use std::collections::HashMap;
@@ -22,8 +27,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifacts::Store as Artifacts;
 use artifacts::objects::open_objects;
+use artifacts::{Digest, Store as Artifacts};
 use protocol::checkpoint::{Manifest, Reason, TaskSnapshot};
 use protocol::job::JobPlan;
 use protocol::rpc;
@@ -39,14 +44,17 @@ use crate::compatibility::{Verdict, adopt};
 use crate::job::{Checkpointing, ErrorClass, Failure, JobSpec, JobStatus, StopMode};
 use crate::lock::{LockError, StateLock};
 use crate::log::{AppendError, Claim, Log, LogError, RestorePoint, Writer};
+use crate::operator::{self, AddressFile, Jobs, Secret};
 use crate::scheduler::process::ProcessScheduler;
-use crate::scheduler::{Scheduler, StartWorker};
+use crate::scheduler::{FindWorker, Outlives, ProcessId, Scheduler, StartWorker, Worker};
 use crate::server::{self, Attachment, Outbound, Registry, Server};
 use crate::state::{self, Effect, Event, Exit, Job, JobState, Now, Policy, State, Time, WorkerEvent};
-use crate::store::{Desired, JobRecord, Store, StoreError};
+use crate::store::{Desired, JobRecord, Store, StoreError, WorkerRecord};
 
 /// Events of a job that wait for its loop.
 const QUEUED_EVENTS: usize = 256;
+/// Longest wait for a worker of an earlier controller to attach.
+const ADOPT_MOST: Duration = Duration::from_secs(10);
 /// From the end of a process to the end of its stream.
 const STREAM_GRACE: Duration = Duration::from_secs(1);
 
@@ -85,6 +93,8 @@ pub enum ControllerError {
     Store(#[from] StoreError),
     #[error("cannot listen for workers: {0}")]
     Listen(std::io::Error),
+    #[error("cannot say in \"{}\" where this controller is: {source}", directory.display())]
+    Address { directory: PathBuf, source: std::io::Error },
     #[error("cannot use the checkpoints in \"{url}\": {source}")]
     Checkpoints { url: String, source: LogError },
 }
@@ -93,7 +103,9 @@ impl ControllerError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            ControllerError::StateDir { .. } => Some("Give a directory that can be written with --state-dir."),
+            ControllerError::StateDir { .. } | ControllerError::Address { .. } => {
+                Some("Give a directory that can be written with --state-dir.")
+            }
             ControllerError::Lock(error) => Some(error.hint()),
             ControllerError::Store(error) => Some(error.hint()),
             ControllerError::Listen(_) => None,
@@ -108,7 +120,11 @@ pub struct Controller {
     scheduler: Arc<dyn Scheduler>,
     policy: Policy,
     registry: Registry,
+    jobs: Jobs,
     server: Server,
+    /// Where workers find the next controller.
+    address_file: PathBuf,
+    _address: AddressFile,
     /// After everything that writes to the directory.
     _lock: StateLock,
 }
@@ -125,8 +141,13 @@ impl Controller {
             .map_err(|source| ControllerError::StateDir { directory: directory.clone(), source })?;
         let lock = StateLock::acquire(&directory)?;
         let registry = Registry::default();
-        let (store, server) = tokio::join!(Store::open(&directory), server::start(registry.clone()));
+        let jobs = Jobs::default();
+        let secret = Secret::new().map_err(ControllerError::Listen)?;
+        let people = operator::Service { jobs: jobs.clone(), secret: secret.clone() };
+        let (store, server) = tokio::join!(Store::open(&directory), server::listen_for(registry.clone(), Some(people)));
         let (store, server) = (store?, server.map_err(ControllerError::Listen)?);
+        let address = AddressFile::write(&directory, &format!("http://{}", server.address), &secret)
+            .map_err(|source| ControllerError::Address { directory: directory.clone(), source })?;
         let abandoned = store.end_abandoned().await?;
         if abandoned > 0 {
             tracing::warn!(jobs = abandoned, "the controller before this one ended while jobs were running");
@@ -139,7 +160,21 @@ impl Controller {
                 Arc::new(scheduler.map_err(ControllerError::Listen)?)
             }
         };
-        Ok(Controller { store, scheduler, policy: options.policy, registry, server, _lock: lock })
+        let policy = options.policy;
+        // Workers have it in their arguments, and may be somewhere else.
+        let address_file = std::path::absolute(directory.join(operator::FILE))
+            .map_err(|source| ControllerError::StateDir { directory: directory.clone(), source })?;
+        Ok(Controller {
+            store,
+            scheduler,
+            policy,
+            registry,
+            jobs,
+            server,
+            address_file,
+            _address: address,
+            _lock: lock,
+        })
     }
 
     /// The metadata store.
@@ -167,7 +202,8 @@ impl Controller {
     pub async fn submit(&self, spec: JobSpec) -> Result<JobHandle, ControllerError> {
         let id = uuid::Uuid::now_v7().to_string();
         self.store.insert(&id, &spec).await?;
-        self.start_job(id, 0, spec).await
+        self.find_workers(None).await?;
+        self.start_job(id, 0, spec, None).await
     }
 
     /// Starts a job of this directory again, with its checkpoints.
@@ -176,7 +212,29 @@ impl Controller {
     /// As [`Self::submit`].
     pub async fn resume(&self, last: &JobRecord, spec: JobSpec) -> Result<JobHandle, ControllerError> {
         self.store.restart(&last.id, &spec).await?;
-        self.start_job(last.id.clone(), last.generation, spec).await
+        let running = self.find_workers(Some(&last.id)).await?;
+        self.start_job(last.id.clone(), last.generation, spec, running).await
+    }
+
+    /// The worker of that job, if there is one that has outlived its controller. Those of other jobs are ended: this
+    /// controller runs one job of its directory, and nobody else will ask for them.
+    async fn find_workers(&self, job: Option<&str>) -> Result<Option<Running>, ControllerError> {
+        let mut running = None;
+        for (of, record) in self.store.workers().await? {
+            let find = FindWorker {
+                job_id: of.clone(),
+                worker_id: record.id.clone(),
+                generation: record.generation,
+                process: record.process,
+            };
+            let found = self.scheduler.find(find);
+            match found {
+                Some(process) if job == Some(of.as_str()) => running = Some(Running { record, process }),
+                // Dropping it kills it.
+                _ => self.store.forget_worker(&of).await?,
+            }
+        }
+        Ok(running)
     }
 
     /// The checkpoint that a job would go on from.
@@ -200,7 +258,13 @@ impl Controller {
         Ok(open_log(at, job)?.savepoint(name).await.map_err(checkpoints_failed(at))?.is_some())
     }
 
-    async fn start_job(&self, id: String, generation: u64, spec: JobSpec) -> Result<JobHandle, ControllerError> {
+    async fn start_job(
+        &self,
+        id: String,
+        generation: u64,
+        spec: JobSpec,
+        running: Option<Running>,
+    ) -> Result<JobHandle, ControllerError> {
         let log = open_log(&spec.checkpoints, &id)?;
         let view = log.read().await.map_err(checkpoints_failed(&spec.checkpoints))?;
         // The log knows better than the database, which may be of another machine.
@@ -209,7 +273,7 @@ impl Controller {
         let (inputs, queue) = mpsc::channel(QUEUED_EVENTS);
         let (attachments, attached) = mpsc::channel(QUEUED_EVENTS);
         self.registry.add(&id, attachments);
-        let job_loop = JobLoop {
+        let mut job_loop = JobLoop {
             id: id.clone(),
             job,
             clock: Instant::now(),
@@ -232,15 +296,25 @@ impl Controller {
             workers: HashMap::new(),
             status,
             inputs: inputs.downgrade(),
-            log,
+            log: log.clone(),
+            lasting: log.clone(),
             checkpoints: None,
+            wishes: Vec::new(),
+            jobs: self.jobs.clone(),
+            address_file: self.address_file.clone(),
+            running: None,
         };
+        // One that was told something else is of no use: it is dropped, which ends it.
+        job_loop.running = running.filter(|running| job_loop.goes_on_with(running));
         tokio::spawn(job_loop.run(queue, attached));
-        Ok(JobHandle { id, inputs, status: watcher })
+        let handle = JobHandle { id, inputs, status: watcher, log };
+        self.jobs.add(handle.clone());
+        Ok(handle)
     }
 
     /// Closes the store and ends whatever workers are left. Stop jobs first.
     pub async fn shutdown(self) {
+        self.server.close().await;
         self.store.close().await;
     }
 }
@@ -265,6 +339,7 @@ pub struct JobHandle {
     id: String,
     inputs: mpsc::Sender<Input>,
     status: watch::Receiver<JobStatus>,
+    log: Log,
 }
 
 impl JobHandle {
@@ -279,7 +354,52 @@ impl JobHandle {
 
     /// Asks the job to stop; [`Self::ended`] tells when it has. A job that has ended stays as it is.
     pub async fn stop(&self, mode: StopMode) {
-        let _ = self.inputs.send(Input::Stop(mode)).await;
+        let _ = self.inputs.send(Input::Stop { mode, savepoint: None }).await;
+    }
+
+    /// Asks the job to stop with a checkpoint, which gets a name: [`JobStatus::savepoint`] tells whether it has.
+    ///
+    /// # Errors
+    /// When the name is taken, or can be none; then the job goes on.
+    pub async fn stop_with_savepoint(&self, name: &str) -> Result<(), Failure> {
+        self.check_name(name).await?;
+        let stop = Input::Stop { mode: StopMode::Checkpoint, savepoint: Some(name.to_owned()) };
+        let _ = self.inputs.send(stop).await;
+        Ok(())
+    }
+
+    /// Has a checkpoint taken as soon as can be, and gives it a name; its epoch. The job goes on.
+    ///
+    /// # Errors
+    /// When the name is taken or can be none; when the job is not running, or ends or fails before the checkpoint is in
+    /// the log.
+    pub async fn savepoint(&self, name: &str) -> Result<u64, Failure> {
+        self.check_name(name).await?;
+        self.take(Some(name.to_owned())).await
+    }
+
+    /// Has a checkpoint taken as soon as can be; its epoch.
+    ///
+    /// # Errors
+    /// As [`Self::savepoint`].
+    pub async fn checkpoint(&self) -> Result<u64, Failure> {
+        self.take(None).await
+    }
+
+    async fn take(&self, name: Option<String>) -> Result<u64, Failure> {
+        let (reply, taken) = oneshot::channel();
+        let ended = || Failure::new(ErrorClass::Fatal, "the job has ended");
+        self.inputs.send(Input::Take { name, reply }).await.map_err(|_| ended())?;
+        taken.await.map_err(|_| ended())?
+    }
+
+    /// Whether a savepoint can have that name; it may be taken by somebody else meanwhile, which is found out then.
+    async fn check_name(&self, name: &str) -> Result<(), Failure> {
+        match self.log.savepoint(name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(savepoint_failed(&LogError::SavepointExists { name: name.to_owned() })),
+            Err(error) => Err(savepoint_failed(&error)),
+        }
     }
 
     /// Waits until the job's state is terminal.
@@ -290,12 +410,55 @@ impl JobHandle {
     }
 }
 
+fn savepoint_failed(error: &LogError) -> Failure {
+    let class = match error {
+        LogError::SavepointExists { .. } | LogError::SavepointName { .. } => ErrorClass::User,
+        LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
+        _ => ErrorClass::Fatal,
+    };
+    let mut failure = Failure::new(class, format!("cannot make the savepoint: {error}"));
+    failure.hint = error.hint().map(str::to_owned);
+    failure
+}
+
+fn commit_failed(error: &AppendError) -> Failure {
+    let class = match error {
+        AppendError::Fenced { .. } => ErrorClass::Fatal,
+        AppendError::Unknown { .. } => ErrorClass::Retryable,
+    };
+    let mut failure = Failure::new(class, format!("cannot commit a checkpoint: {error}"));
+    failure.hint = error.hint().map(str::to_owned);
+    failure
+}
+
+/// Somebody waits for a checkpoint.
+struct Wish {
+    /// Of the first that will do.
+    epoch: u64,
+    /// What it is to be called.
+    name: Option<String>,
+    reply: oneshot::Sender<Result<u64, Failure>>,
+}
+
 /// What happens to a job, other than from its workers' streams.
 enum Input {
-    Stop(StopMode),
+    Stop {
+        mode: StopMode,
+        /// Of its checkpoint; `None`: what the job was started with.
+        savepoint: Option<String>,
+    },
+    Take {
+        name: Option<String>,
+        reply: oneshot::Sender<Result<u64, Failure>>,
+    },
     Worker {
         generation: u64,
         event: WorkerEvent,
+    },
+    /// Its process runs.
+    Spawned {
+        generation: u64,
+        process: ProcessId,
     },
     /// The log belongs to that generation now.
     Claimed {
@@ -326,9 +489,24 @@ struct Checkpoints {
 /// Checkpoints between two runs of the collector.
 const COLLECT_EVERY: usize = 4;
 
+/// A worker that an earlier controller has started.
+struct Running {
+    record: WorkerRecord,
+    process: Box<dyn Worker>,
+}
+
 /// A worker as the loop knows it.
 struct Known {
     id: String,
+    /// The generation that it says it is of, once it has attached. One that was adopted has registered with an older one.
+    speaks_as: u64,
+    /// Of one that runs already: until when it must have attached. Whatever happens to it before is no failure: then
+    /// another is started.
+    adopt_by: Option<Instant>,
+    /// It was started by an earlier controller.
+    adopted: bool,
+    /// Of one that outlives its controller.
+    process: Option<ProcessId>,
     /// Taken when it is to be killed.
     kill: Option<oneshot::Sender<()>>,
     /// Once it has attached, until its stream has ended.
@@ -363,7 +541,15 @@ struct JobLoop {
     /// For the tasks that watch workers; weak, so that they do not keep the queue open.
     inputs: mpsc::WeakSender<Input>,
     log: Log,
+    /// The same; once a generation has claimed it, it is waited for if it fails.
+    lasting: Log,
     checkpoints: Option<Checkpoints>,
+    /// For the next checkpoints.
+    wishes: Vec<Wish>,
+    jobs: Jobs,
+    address_file: PathBuf,
+    /// What the first generation goes on with.
+    running: Option<Running>,
 }
 
 fn status_of(job: &Job) -> JobStatus {
@@ -408,7 +594,8 @@ impl JobLoop {
             let unheard = self.workers.values().filter_map(|worker| worker.exit.as_ref().map(|(_, until)| *until));
             let coordinator = self.checkpoints.as_ref().and_then(|checkpoints| checkpoints.coordinator.as_ref());
             let checkpoint = coordinator.and_then(Coordinator::deadline).map(|deadline| self.instant(deadline));
-            let deadline = unheard.chain(deadline).chain(checkpoint).min();
+            let adopt_by = self.workers.values().filter_map(|worker| worker.adopt_by);
+            let deadline = unheard.chain(adopt_by).chain(deadline).chain(checkpoint).min();
             let timeout = async {
                 match deadline {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -419,17 +606,24 @@ impl JobLoop {
                 Some(input) = queue.recv() => self.on_input(input).await,
                 Some(attachment) = attached.recv() => self.on_attachment(attachment).await,
                 () = timeout => {
+                    self.give_up_waiting().await;
                     self.handle(Event::Tick).await;
                     self.coordinate(checkpoint::Event::Tick).await;
                 }
             }
             self.report_exits().await;
         }
+        if self.spec.reattach.is_some()
+            && let Err(error) = self.store.forget_worker(&self.id).await
+        {
+            tracing::warn!(job_id = self.id, %error, "the job's worker is not forgotten");
+        }
         self.end();
     }
 
     fn end(&mut self) {
         self.registry.remove(&self.id);
+        self.jobs.remove(&self.id);
         for (_, worker) in self.workers.drain() {
             if let Some(kill) = worker.kill {
                 let _ = kill.send(());
@@ -449,25 +643,59 @@ impl JobLoop {
 
     async fn on_input(&mut self, input: Input) {
         match input {
-            Input::Stop(mode) => {
+            Input::Stop { mode, savepoint } => {
+                if savepoint.is_some() {
+                    self.spec.checkpoints.savepoint = savepoint;
+                }
                 if let Err(error) = self.store.desire(&self.id, Desired::Stopped).await {
                     tracing::warn!(job_id = self.id, %error, "the wish to stop is not stored");
                 }
                 self.handle(Event::Stop(mode)).await;
             }
+            Input::Take { name, reply } => self.on_wish(name, reply).await,
             Input::Worker { generation, event } => {
-                if let (WorkerEvent::Exited(exit), Some(worker)) = (&event, self.workers.get_mut(&generation)) {
+                let known = self.workers.get_mut(&generation);
+                if known.as_ref().is_some_and(|worker| worker.adopt_by.is_some() && event.is_gone()) {
+                    self.workers.remove(&generation);
+                    self.handle(Event::Worker { generation, event: WorkerEvent::NotAdopted }).await;
+                } else if let (WorkerEvent::Exited(exit), Some(worker)) = (&event, known) {
                     worker.exit = Some((exit.clone(), Instant::now() + STREAM_GRACE));
                 } else {
                     self.workers.remove(&generation);
                     self.handle(Event::Worker { generation, event }).await;
                 }
             }
+            Input::Spawned { generation, process } => self.record_worker(generation, process).await,
             Input::Claimed { generation, claim } if generation == self.job.facts.generation => {
                 self.on_claimed(generation, *claim).await;
             }
             Input::Claimed { .. } => {}
             Input::Appended { writer, appended, saved } => self.on_appended(*writer, appended, saved).await,
+        }
+    }
+
+    async fn on_wish(&mut self, name: Option<String>, reply: oneshot::Sender<Result<u64, Failure>>) {
+        let state = self.job.state.name();
+        let checkpoints = self.checkpoints.as_ref().filter(|of| of.generation == self.job.facts.generation);
+        match checkpoints.and_then(|checkpoints| checkpoints.coordinator.as_ref()) {
+            Some(coordinator) if state == JobState::Running => {
+                self.wishes.push(Wish { epoch: coordinator.next_epoch(), name, reply });
+                self.coordinate(checkpoint::Event::Take).await;
+            }
+            _ => {
+                let message = format!("the job cannot take a checkpoint now: it is {}", state.name());
+                let _ = reply.send(Err(Failure::new(ErrorClass::Retryable, message)));
+            }
+        }
+    }
+
+    /// The generation takes no more checkpoints.
+    fn disappoint(&mut self) {
+        let state = self.job.state.name().name();
+        let why = self.job.state.failure().map_or_else(String::new, |failure| format!(": {failure}"));
+        for wish in self.wishes.drain(..) {
+            let message = format!("the job is {state} before the checkpoint is taken{why}");
+            let _ = wish.reply.send(Err(Failure::new(ErrorClass::Retryable, message)));
         }
     }
 
@@ -492,7 +720,9 @@ impl JobLoop {
                 }
             }
         }
-        let writer = Some(self.log.writer(&claim));
+        // From here on the store has been found to work.
+        self.lasting = self.log.clone().lasting(self.spec.checkpoints.timeout);
+        let writer = Some(self.lasting.writer(&claim));
         self.checkpoints = Some(Checkpoints { generation, writer, claim, coordinator: None, uncollected: 0 });
     }
 
@@ -509,25 +739,13 @@ impl JobLoop {
         let generation = checkpoints.generation;
         checkpoints.writer = Some(writer);
         if let (Ok(epoch), Some(saved)) = (&appended, saved) {
-            let savepoint = match saved {
-                Ok(()) => Ok(*epoch),
-                Err(error) => {
-                    let mut failure = Failure::new(ErrorClass::Fatal, format!("cannot make the savepoint: {error}"));
-                    failure.hint = error.hint().map(str::to_owned);
-                    Err(failure)
-                }
-            };
+            let savepoint = saved.map(|()| *epoch).map_err(|error| savepoint_failed(&error));
             self.status.send_modify(|status| status.savepoint = Some(savepoint));
         }
         match appended {
             Ok(epoch) => self.coordinate(checkpoint::Event::Written { epoch }).await,
             Err(error) => {
-                let class = match error {
-                    AppendError::Fenced { .. } => ErrorClass::Fatal,
-                    AppendError::Unknown { .. } => ErrorClass::Retryable,
-                };
-                let mut failure = Failure::new(class, format!("cannot commit a checkpoint: {error}"));
-                failure.hint = error.hint().map(str::to_owned);
+                let failure = commit_failed(&error);
                 self.handle(Event::Worker { generation, event: WorkerEvent::TaskFailed(failure) }).await;
             }
         }
@@ -542,7 +760,12 @@ impl JobLoop {
             return;
         }
         let Some(coordinator) = checkpoints.coordinator.as_mut() else { return };
-        for effect in coordinator.step(event, now, wall_micros()) {
+        let effects = coordinator.step(event, now, wall_micros());
+        self.carry_out(generation, effects).await;
+    }
+
+    async fn carry_out(&mut self, generation: u64, effects: Vec<checkpoint::Effect>) {
+        for effect in effects {
             match effect {
                 checkpoint::Effect::Begin { epoch, last } => {
                     let order = rpc::controller_message::Message::Checkpoint(rpc::Checkpoint { epoch, last });
@@ -561,14 +784,15 @@ impl JobLoop {
         }
     }
 
-    /// Writes a manifest, and gives it its name if it is the one that the job is stopped with, without holding up the
-    /// loop.
+    /// Writes a manifest, and gives it the names that it is to have (it may be the one that the job is stopped with), without
+    /// holding up the loop.
     fn append(&mut self, manifest: Manifest) {
         let writer = self.checkpoints.as_mut().and_then(|checkpoints| checkpoints.writer.take());
         // The coordinator writes one at a time.
         let Some(mut writer) = writer else { return };
-        let (inputs, log) = (self.inputs.clone(), self.log.clone());
-        let last = manifest.reason != Reason::Interval && self.job.state.name() == JobState::Stopping;
+        let (inputs, log) = (self.inputs.clone(), self.lasting.clone());
+        let last = matches!(manifest.reason, Reason::Stop | Reason::End) && self.job.state.name() == JobState::Stopping;
+        let wishes: Vec<Wish> = self.wishes.extract_if(.., |wish| wish.epoch <= manifest.epoch).collect();
         let name = self.spec.checkpoints.savepoint.clone().filter(|_| last);
         tokio::spawn(async move {
             let appended = writer.append(manifest.clone()).await;
@@ -576,6 +800,18 @@ impl JobLoop {
                 (Ok(_), Some(name)) => Some(log.save_newest(&name, &manifest).await),
                 _ => None,
             };
+            for Wish { name, reply, .. } in wishes {
+                let taken = match (&appended, name) {
+                    (Ok(epoch), None) => Ok(*epoch),
+                    (Ok(epoch), Some(name)) => {
+                        let saved = log.save_newest(&name, &manifest).await;
+                        saved.map(|()| *epoch).map_err(|error| savepoint_failed(&error))
+                    }
+                    (Err(error), _) => Err(commit_failed(error)),
+                };
+                // Who has asked may have gone.
+                let _ = reply.send(taken);
+            }
             if let Some(inputs) = inputs.upgrade() {
                 let _ = inputs.send(Input::Appended { writer: Box::new(writer), appended, saved }).await;
             }
@@ -601,13 +837,22 @@ impl JobLoop {
         }
     }
 
-    /// All tasks run: checkpoints begin.
+    /// All tasks run: checkpoints begin, unless they have, with an adopted worker.
     fn start_coordinator(&mut self) {
         let now = self.now().time;
-        let Some(checkpoints) = self.checkpoints.as_mut() else { return };
-        let Ok(plan) = serde_json::from_str::<JobPlan>(&self.spec.plan) else { return };
+        let setting = self.setting();
+        if let (Some(setting), Some(checkpoints)) = (setting, self.checkpoints.as_mut())
+            && checkpoints.coordinator.is_none()
+        {
+            checkpoints.coordinator = Some(Coordinator::new(setting, now));
+        }
+    }
+
+    fn setting(&self) -> Option<Setting> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        let plan = serde_json::from_str::<JobPlan>(&self.spec.plan).ok()?;
         let Checkpointing { interval, timeout, .. } = self.spec.checkpoints.clone();
-        let setting = Setting {
+        Some(Setting {
             job: self.id.clone(),
             generation: checkpoints.generation,
             plan,
@@ -615,8 +860,7 @@ impl JobLoop {
             restored: checkpoints.claim.restore.clone(),
             interval,
             timeout,
-        };
-        checkpoints.coordinator = Some(Coordinator::new(setting, now));
+        })
     }
 
     /// Handles the ends of processes whose words have all been heard.
@@ -634,12 +878,12 @@ impl JobLoop {
         match attachment {
             Attachment::Attached { register, outbound } => self.on_register(register, outbound).await,
             Attachment::Said { worker_id, generation, message } => {
-                if self.knows(generation, &worker_id) {
+                if let Some(generation) = self.speaker(generation, &worker_id) {
                     self.on_message(generation, message).await;
                 }
             }
             Attachment::Detached { worker_id, generation } => {
-                if self.knows(generation, &worker_id) {
+                if let Some(generation) = self.speaker(generation, &worker_id) {
                     self.handle(Event::Worker { generation, event: WorkerEvent::Disconnected }).await;
                     if let Some(worker) = self.workers.get_mut(&generation) {
                         worker.outbound = None;
@@ -649,12 +893,17 @@ impl JobLoop {
         }
     }
 
-    /// Whether that worker was started here for that generation, and is still believed to be there.
-    fn knows(&self, generation: u64, worker_id: &str) -> bool {
-        self.workers.get(&generation).is_some_and(|worker| worker.id == worker_id)
+    /// The generation of the worker that calls itself so, if it was started or adopted here, and is still believed to be
+    /// there.
+    fn speaker(&self, generation: u64, worker_id: &str) -> Option<u64> {
+        let mut known = self.workers.iter();
+        known.find(|(_, worker)| worker.id == worker_id && worker.speaks_as == generation).map(|(of, _)| *of)
     }
 
     async fn on_register(&mut self, register: rpc::Register, outbound: Outbound) {
+        if let Some(standing) = register.standing {
+            return self.on_return(&register, &standing, outbound).await;
+        }
         let generation = register.generation;
         let expected = self
             .workers
@@ -675,6 +924,108 @@ impl JobLoop {
             ))
         };
         self.handle(Event::Worker { generation, event }).await;
+    }
+
+    /// A worker that runs has lost its controller, which was another one or this.
+    async fn on_return(&mut self, register: &rpc::Register, standing: &rpc::Standing, outbound: Outbound) {
+        let (now, wall) = (self.now().time, wall_micros());
+        let stop = |outbound: &Outbound| {
+            let _ = outbound.try_send(Ok(stop_message(rpc::StopMode::StopImmediate)));
+        };
+        let generation = self.job.facts.generation;
+        let Some(worker) = self.workers.get_mut(&generation).filter(|worker| worker.id == register.worker_id) else {
+            return stop(&outbound);
+        };
+        if !matches!(self.job.state.name(), JobState::Scheduling | JobState::Running | JobState::Stopping) {
+            return stop(&outbound);
+        }
+        let claimed = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.generation == generation);
+        let (Some(checkpoints), None) = (claimed, &worker.outbound) else {
+            // The log is not ours yet, or the end of the last stream is still on its way: it is to come again.
+            return;
+        };
+        let mut orders = Vec::new();
+        let mut in_flight = 0;
+        if register.generation != generation {
+            let continues = checkpoints.claim.continues.contains(&register.generation);
+            let adopted = match self.setting() {
+                Some(setting) if continues && register.code == self.spec.code => {
+                    Coordinator::adopt(setting, standing, now, wall)
+                }
+                _ => Err("another may have been started since".into()),
+            };
+            match adopted {
+                Ok((coordinator, epoch, effects)) => {
+                    (in_flight, orders) = (epoch, effects);
+                    if let Some(checkpoints) = self.checkpoints.as_mut() {
+                        checkpoints.coordinator = Some(coordinator);
+                    }
+                }
+                Err(why) => {
+                    tracing::warn!(job_id = self.id, generation, "the worker that runs is not gone on with: {why}");
+                    stop(&outbound);
+                    return self.give_up(generation).await;
+                }
+            }
+        } else if let Some(coordinator) = checkpoints.coordinator.as_ref() {
+            orders.extend(coordinator.repeated());
+        }
+        let adopt = rpc::controller_message::Message::Adopt(rpc::Adopt { generation, epoch: in_flight });
+        let _ = outbound.try_send(Ok(rpc::ControllerMessage { message: Some(adopt) }));
+        let (mut record, mut first) = (None, false);
+        if let Some(worker) = self.workers.get_mut(&generation) {
+            worker.outbound = Some(outbound);
+            worker.speaks_as = register.generation;
+            first = worker.adopt_by.take().is_some();
+            record = worker.process;
+        }
+        if let Some(process) = record.filter(|_| first) {
+            self.record_worker(generation, process).await;
+        }
+        self.handle(Event::Worker { generation, event: WorkerEvent::Registered }).await;
+        self.carry_out(generation, orders).await;
+    }
+
+    /// The worker that runs has not attached in time.
+    async fn give_up_waiting(&mut self) {
+        let now = Instant::now();
+        let late = |worker: &Known| worker.adopt_by.is_some_and(|until| now >= until);
+        let late: Vec<u64> = self.workers.iter().filter(|(_, worker)| late(worker)).map(|(of, _)| *of).collect();
+        for generation in late {
+            tracing::warn!(job_id = self.id, generation, "the worker that runs has not attached in {ADOPT_MOST:?}");
+            self.give_up(generation).await;
+        }
+    }
+
+    /// Ends a worker that was to be gone on with, and has another one started.
+    async fn give_up(&mut self, generation: u64) {
+        if let Some(kill) = self.workers.remove(&generation).and_then(|worker| worker.kill) {
+            let _ = kill.send(());
+        }
+        self.handle(Event::Worker { generation, event: WorkerEvent::NotAdopted }).await;
+    }
+
+    /// So that the next controller finds it.
+    async fn record_worker(&mut self, generation: u64, process: ProcessId) {
+        let orders = self.orders();
+        let Some(worker) = self.workers.get_mut(&generation) else { return };
+        worker.process = Some(process);
+        let record = WorkerRecord { id: worker.id.clone(), generation, process, orders };
+        if let Err(error) = self.store.record_worker(&self.id, &record).await {
+            tracing::warn!(job_id = self.id, %error, "the worker is not stored: the next controller will not find it");
+        }
+    }
+
+    /// All that a worker is told when it is started, but for where it begins.
+    fn orders(&self) -> Digest {
+        Digest::of(format!("{} {:?}", self.spec.binary, self.plan))
+    }
+
+    /// Whether that worker does what this job's is to do.
+    fn goes_on_with(&self, running: &Running) -> bool {
+        self.spec.reattach.is_some()
+            && self.spec.checkpoints.restore == RestorePoint::Latest
+            && running.record.orders == self.orders()
     }
 
     async fn on_message(&mut self, generation: u64, message: Message) {
@@ -740,6 +1091,9 @@ impl JobLoop {
                 "job"
             );
             self.publish(&before);
+            if !matches!(self.job.state.name(), JobState::Running | JobState::Stopping) {
+                self.disappoint();
+            }
         }
         for effect in effects {
             self.execute(effect).await;
@@ -791,6 +1145,8 @@ impl JobLoop {
     async fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::StartWorker { generation } => self.start_worker(generation),
+            // One that was adopted has its plan.
+            Effect::SendStart { generation } if self.is_adopted(generation) => {}
             Effect::SendStart { generation } => {
                 let mut start = self.plan.clone();
                 let claim = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.generation == generation);
@@ -821,18 +1177,48 @@ impl JobLoop {
         }
     }
 
+    fn is_adopted(&self, generation: u64) -> bool {
+        self.workers.get(&generation).is_some_and(|worker| worker.adopted)
+    }
+
     fn start_worker(&mut self, generation: u64) {
         let (kill, killed) = oneshot::channel();
+        if let Some(Running { record, process }) = self.running.take() {
+            let known = Known {
+                id: record.id,
+                speaks_as: record.generation,
+                adopt_by: Some(Instant::now() + ADOPT_MOST),
+                adopted: true,
+                process: Some(record.process),
+                kill: Some(kill),
+                outbound: None,
+                exit: None,
+            };
+            self.workers.insert(generation, known);
+            let claiming = claim_running(self.log.clone(), generation);
+            tokio::spawn(watch_running(process, generation, claiming, self.inputs.clone(), killed));
+            return;
+        }
         let worker = StartWorker {
             job_id: self.id.clone(),
             worker_id: uuid::Uuid::new_v4().to_string(),
             generation,
             binary: self.spec.binary,
             controller: self.controller.clone(),
+            outlives: self.spec.reattach.map(|most| Outlives { next_controller: self.address_file.clone(), most }),
         };
-        self.workers
-            .insert(generation, Known { id: worker.worker_id.clone(), kill: Some(kill), outbound: None, exit: None });
-        let claiming = claim(self.log.clone(), self.restore.clone(), self.spec.checkpoints.keep, generation);
+        let known = Known {
+            id: worker.worker_id.clone(),
+            speaks_as: generation,
+            adopt_by: None,
+            adopted: false,
+            process: None,
+            kill: Some(kill),
+            outbound: None,
+            exit: None,
+        };
+        self.workers.insert(generation, known);
+        let claiming = claim(self.lasting.clone(), self.restore.clone(), self.spec.checkpoints.keep, generation);
         tokio::spawn(watch_worker(self.scheduler.clone(), worker, claiming, self.inputs.clone(), killed));
     }
 }
@@ -845,7 +1231,17 @@ fn stop_message(mode: rpc::StopMode) -> rpc::ControllerMessage {
 /// Claims the log for a generation.
 async fn claim(log: Log, restore: RestorePoint, keep: usize, generation: u64) -> Result<Claim, Failure> {
     let owner = uuid::Uuid::new_v4().to_string();
-    let claim = log.claim_from(&restore, keep, generation, owner).await.map_err(|error| {
+    check_claim(log.claim_from(&restore, keep, generation, owner).await, generation)
+}
+
+/// Claims the log for a generation that goes on with the worker that runs.
+async fn claim_running(log: Log, generation: u64) -> Result<Claim, Failure> {
+    let owner = uuid::Uuid::new_v4().to_string();
+    check_claim(log.claim_running(generation, owner).await, generation)
+}
+
+fn check_claim(claim: Result<Claim, LogError>, generation: u64) -> Result<Claim, Failure> {
+    let claim = claim.map_err(|error| {
         let class = match &error {
             LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
             _ => ErrorClass::Fatal,
@@ -869,7 +1265,7 @@ async fn watch_worker(
     inputs: mpsc::WeakSender<Input>,
     mut killed: oneshot::Receiver<()>,
 ) {
-    let generation = worker.generation;
+    let (generation, outlives) = (worker.generation, worker.outlives.is_some());
     let report = async |event| {
         if let Some(inputs) = inputs.upgrade() {
             let _ = inputs.send(Input::Worker { generation, event }).await;
@@ -896,19 +1292,55 @@ async fn watch_worker(
         Ok(process) => process,
         Err(failure) => return report(WorkerEvent::NotStarted(failure)).await,
     };
+    if let (true, Some(process), Some(inputs)) = (outlives, process.process(), inputs.upgrade()) {
+        let _ = inputs.send(Input::Spawned { generation, process }).await;
+    }
+    report(WorkerEvent::Exited(end_of(process.as_mut(), &mut killed).await)).await;
+}
+
+/// As [`watch_worker`], one that runs already.
+async fn watch_running(
+    mut process: Box<dyn Worker>,
+    generation: u64,
+    claiming: impl Future<Output = Result<Claim, Failure>>,
+    inputs: mpsc::WeakSender<Input>,
+    mut killed: oneshot::Receiver<()>,
+) {
+    let claimed = tokio::select! {
+        claimed = claiming => Some(claimed),
+        _ = &mut killed => None,
+    };
+    let event = match claimed {
+        // Dropping the process ends it.
+        Some(Err(failure)) => WorkerEvent::NotStarted(failure),
+        None => WorkerEvent::Exited(Exit::default()),
+        Some(Ok(claim)) => {
+            if let Some(inputs) = inputs.upgrade() {
+                let _ = inputs.send(Input::Claimed { generation, claim: Box::new(claim) }).await;
+            }
+            WorkerEvent::Exited(end_of(process.as_mut(), &mut killed).await)
+        }
+    };
+    drop(process);
+    if let Some(inputs) = inputs.upgrade() {
+        let _ = inputs.send(Input::Worker { generation, event }).await;
+    }
+}
+
+/// Waits for the end of a process, which it makes if it is told to.
+async fn end_of(process: &mut dyn Worker, killed: &mut oneshot::Receiver<()>) -> Exit {
     // The loop that holds the other end is gone, or wants it so: in both cases the process must go.
     let exit = tokio::select! {
         exit = process.exited() => Some(exit),
-        _ = &mut killed => None,
+        _ = killed => None,
     };
-    let exit = match exit {
+    match exit {
         Some(exit) => exit,
         None => {
             process.kill();
             process.exited().await
         }
-    };
-    report(WorkerEvent::Exited(exit)).await;
+    }
 }
 
 #[cfg(test)]

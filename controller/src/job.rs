@@ -26,6 +26,8 @@ pub struct JobSpec {
     pub plan: String,
     pub tuning: Tuning,
     pub checkpoints: Checkpointing,
+    /// Longest that its worker goes on without a controller; `None`: it ends with its controller.
+    pub reattach: Option<Duration>,
 }
 
 /// Where a job's checkpoints are, and how often they are taken.
@@ -212,6 +214,7 @@ pub(crate) mod tests {
                 allowed: Allowed::default(),
                 savepoint: None,
             },
+            reattach: None,
         }
     }
 

@@ -16,7 +16,8 @@
 //!   it; [`collect`] removes what nobody can restore any more, and [`inspect`] tells people what there is.
 //!   [`compatibility`] decides what a changed query makes of a checkpoint.
 //! * [`scheduler`] starts and ends workers. [`server`] is where they attach. [`store`] keeps what must survive, and
-//!   [`lock`] keeps a second controller out of the same state directory.
+//!   [`lock`] keeps a second controller out of the same state directory. [`operator`] is where people ask a controller
+//!   that runs.
 //!
 //! Invariants: a job has at most one worker that it listens to, named by its generation, and whatever an earlier
 //! generation says is answered with Stop; a binary is executed only after its bytes were checked against the digest
@@ -36,6 +37,7 @@ pub mod inspect;
 pub mod job;
 pub mod lock;
 pub mod log;
+pub mod operator;
 pub mod scheduler;
 pub mod server;
 pub mod state;

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Held for as long as the value lives.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl StateLock {
         let path = directory.join("lock");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -56,6 +57,37 @@ impl StateLock {
     }
 }
 
+/// Whether somebody has the lock of a directory.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn is_locked(directory: &Path) -> io::Result<bool> {
+    let file = match File::open(directory.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    // Beside others that look, but not beside an owner. It goes with the file.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Somebody who looks has the lock for a moment.
+const LOOK_MOST: Duration = Duration::from_millis(50);
+
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            std::thread::sleep(LOOK_MOST);
+            file.try_lock()
+        }
+        done => done,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,7 +99,10 @@ mod tests {
         let refused = StateLock::acquire(directory.path()).unwrap_err();
         assert!(matches!(refused, LockError::InUse { owner: Some(pid), .. } if pid == std::process::id()));
         assert!(refused.to_string().ends_with(&format!("is in use by process {}", std::process::id())));
+        assert!(is_locked(directory.path()).unwrap());
         drop(first);
+        assert!(!is_locked(directory.path()).unwrap());
         StateLock::acquire(directory.path()).unwrap();
+        assert!(!is_locked(&directory.path().join("elsewhere")).unwrap());
     }
 }

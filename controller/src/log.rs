@@ -52,6 +52,8 @@ pub struct Log {
     objects: Arc<dyn Objects>,
     job: String,
     patience: Patience,
+    /// What can be mended is waited for, too: a full disk, a right that is missing.
+    lasting: bool,
 }
 
 /// How long a store is asked that does not answer.
@@ -89,6 +91,8 @@ pub struct Claim {
     pub number: u64,
     /// What it goes on from.
     pub restore: Option<Manifest>,
+    /// Generations whose worker may go on: since they began nobody has claimed the log who may have started another.
+    pub continues: Vec<u64>,
 }
 
 /// What a generation is to go on from, as users write it: `latest`, `17`, `savepoint:before-upgrade`.
@@ -210,7 +214,15 @@ impl AppendError {
 
 impl Log {
     pub fn new(objects: Arc<dyn Objects>, job: impl Into<String>) -> Log {
-        Log { objects, job: job.into(), patience: Patience::default() }
+        Log { objects, job: job.into(), patience: Patience::default(), lasting: false }
+    }
+
+    /// As it is asked by a job that runs: for so long, whatever is wrong with the store, for somebody may mend it.
+    pub fn lasting(mut self, time: Duration) -> Log {
+        let attempts = time.as_secs() / LONGEST_PAUSE.as_secs();
+        self.patience.attempts = self.patience.attempts.saturating_add(u32::try_from(attempts).unwrap_or(u32::MAX));
+        self.lasting = true;
+        self
     }
 
     pub fn with_patience(mut self, patience: Patience) -> Log {
@@ -273,6 +285,15 @@ impl Log {
         self.claim_from(&RestorePoint::Latest, 1, at_least, owner).await
     }
 
+    /// As [`Self::claim`], to go on with the worker that runs: whoever claims so starts none. If it comes to nothing, another
+    /// generation must claim.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub async fn claim_running(&self, at_least: u64, owner: impl Into<String>) -> Result<Claim, LogError> {
+        self.claim_as(&RestorePoint::Latest, 1, at_least, owner.into(), true).await
+    }
+
     /// As [`Self::claim`], to go on from that point, of which [`Self::find`] says what `keep` is.
     ///
     /// Only what the collector retains can be chosen, and it is looked for anew at each attempt. So no collector, a
@@ -288,7 +309,17 @@ impl Log {
         at_least: u64,
         owner: impl Into<String>,
     ) -> Result<Claim, LogError> {
-        let owner = owner.into();
+        self.claim_as(point, keep, at_least, owner.into(), false).await
+    }
+
+    async fn claim_as(
+        &self,
+        point: &RestorePoint,
+        keep: usize,
+        at_least: u64,
+        owner: String,
+        adopts: bool,
+    ) -> Result<Claim, LogError> {
         for _ in 0..CLAIMS {
             let tail = self.tail(keep.max(1)).await?;
             let restore = self.find_in(&tail, point).await?;
@@ -296,9 +327,9 @@ impl Log {
             let number = tail.last + 1;
             let generation = at_least.max(tail.generation + 1);
             let at_micros = chrono::Utc::now().timestamp_micros();
-            let fence = Record::Fence(Fence { generation, owner: owner.clone(), at_micros, from });
+            let fence = Record::Fence(Fence { generation, owner: owner.clone(), at_micros, from, adopts });
             if self.create(number, text(serde_json::to_vec_pretty(&fence))).await? {
-                return Ok(Claim { generation, number, restore });
+                return Ok(Claim { generation, number, restore, continues: tail.continues });
             }
         }
         Err(LogError::Contended { path: self.shown("log") })
@@ -411,6 +442,8 @@ impl Log {
         let mut expected = tail.last;
         // The generations that the next record downwards may have.
         let mut allowed = 0..=u64::MAX;
+        // Nothing so far says that another worker was started.
+        let mut one_worker = true;
         for number in numbers.into_iter().rev() {
             if number != expected {
                 break;
@@ -424,6 +457,11 @@ impl Log {
                 tail.generation = generation;
             }
             expected -= 1;
+            if one_worker {
+                tail.continues.extend((tail.continues.last() != Some(&generation)).then_some(generation));
+                // What a manifest says comes from the worker of its generation, which obeys that one, or a later one.
+                one_worker = matches!(&record, Record::Fence(fence) if fence.adopts);
+            }
             match record {
                 Record::Fence(fence) => {
                     allowed = 0..=generation.saturating_sub(1);
@@ -517,7 +555,8 @@ impl Log {
     }
 
     fn attempts(&self) -> Attempts {
-        Attempts { left: self.patience.attempts, pause: self.patience.pause }
+        let Patience { attempts, pause } = self.patience;
+        Attempts { left: attempts, pause, lasting: self.lasting, said: false }
     }
 
     fn record_name(&self, number: u64) -> String {
@@ -596,6 +635,8 @@ pub(crate) struct Tail {
     pub(crate) from: Option<Manifest>,
     /// The newest first.
     pub(crate) manifests: Vec<Manifest>,
+    /// As in [`Claim`], for whoever claims next.
+    pub(crate) continues: Vec<u64>,
 }
 
 impl Tail {
@@ -609,14 +650,23 @@ impl Tail {
 struct Attempts {
     left: u32,
     pause: Duration,
+    /// See [`Log`].
+    lasting: bool,
+    /// People have been told that it does not work.
+    said: bool,
 }
 
 impl Attempts {
     /// Waits before the next attempt; gives the error back if there is none.
     async fn again(&mut self, error: ObjectError) -> Result<(), ObjectError> {
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 || !error.retryable() {
+        let mendable = self.lasting && !matches!(error, ObjectError::Url(_) | ObjectError::Name { .. });
+        if self.left == 0 || !(error.retryable() || mendable) {
             return Err(error);
+        }
+        if self.pause == LONGEST_PAUSE && !self.said {
+            self.said = true;
+            tracing::warn!("checkpoints are waiting for their store: {error}");
         }
         tracing::debug!(%error, left = self.left, "asking the object store again");
         if !self.pause.is_zero() {
@@ -848,7 +898,7 @@ pub(crate) mod tests {
         assert_eq!(now(log.read()).unwrap(), LogView::default());
 
         let first = now(log.claim(0, "a")).unwrap();
-        assert_eq!(first, Claim { generation: 1, number: 1, restore: None });
+        assert_eq!(first, Claim { generation: 1, number: 1, restore: None, continues: vec![] });
         let mut writer = log.writer(&first);
         assert_eq!((writer.generation(), writer.epoch()), (1, 2));
         assert_eq!(now(writer.append(manifest(10))).unwrap(), 2);
@@ -859,9 +909,11 @@ pub(crate) mod tests {
 
         // Between a fence and its first checkpoint it may crash any number of times.
         let second = now(log.claim(7, "b")).unwrap();
-        assert_eq!(second, Claim { generation: 7, number: 4, restore: Some(newest.clone()) });
+        let restore = Some(newest.clone());
+        assert_eq!(second, Claim { generation: 7, number: 4, restore, continues: vec![1] });
         let third = now(log.claim(7, "c")).unwrap();
-        assert_eq!(third, Claim { generation: 8, number: 5, restore: Some(newest.clone()) });
+        let restore = Some(newest.clone());
+        assert_eq!(third, Claim { generation: 8, number: 5, restore, continues: vec![7] });
         assert_eq!(now(log.read()).unwrap(), LogView { last: 5, newest: Some(newest.clone()), generation: 8 });
 
         let error = now(writer.append(manifest(12))).unwrap_err();
@@ -1016,6 +1068,85 @@ pub(crate) mod tests {
         assert!(matches!(error, AppendError::Fenced { number: 2, by_generation: Some(1), .. }), "{error}");
         let claim = log.claim(0, "b").await.unwrap();
         assert_eq!((claim.number, claim.restore.unwrap().complete_micros), (3, 1));
+    }
+
+    /// A store that is full until it has been asked so often.
+    #[derive(Debug)]
+    struct Full(MemoryObjects, AtomicUsize);
+
+    impl Objects for Full {
+        fn url(&self) -> &str {
+            "full:"
+        }
+
+        fn put<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), ObjectError>> {
+            self.0.put(name, bytes)
+        }
+
+        fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Created, ObjectError>> {
+            if self.1.load(Ordering::Relaxed) == 0 {
+                return self.0.create(name, bytes);
+            }
+            self.1.fetch_sub(1, Ordering::Relaxed);
+            let (action, path, source) = ("write", name.to_owned(), io::ErrorKind::StorageFull.into());
+            Box::pin(async move { Err(ObjectError::Io { action, path, source }) })
+        }
+
+        fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ObjectError>> {
+            self.0.get(name)
+        }
+
+        fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, ObjectError>> {
+            self.0.list(prefix)
+        }
+
+        fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
+            self.0.delete(name)
+        }
+    }
+
+    /// Minutes pass in no time.
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_runs_waits_for_a_store_that_is_mended() {
+        let store = Arc::new(Full(MemoryObjects::new(), AtomicUsize::new(1)));
+        let log = Log::new(store.clone(), "job");
+        assert!(log.claim(0, "a").await.is_err(), "who begins is told at once");
+        let claim = log.claim(0, "a").await.unwrap();
+        let begun = tokio::time::Instant::now();
+        store.1.store(60, Ordering::Relaxed);
+        let lasting = log.clone().lasting(Duration::from_secs(600));
+        assert_eq!(lasting.writer(&claim).append(manifest(1)).await.unwrap(), 2);
+        assert!(begun.elapsed() > Duration::from_secs(240), "{:?}", begun.elapsed());
+        // But not for ever.
+        store.1.store(usize::MAX, Ordering::Relaxed);
+        let given_up = tokio::time::Instant::now();
+        assert!(lasting.claim(0, "b").await.is_err());
+        let waited = given_up.elapsed().as_secs();
+        assert!((500..700).contains(&waited), "{waited}");
+    }
+
+    #[test]
+    fn a_worker_goes_on_until_another_may_have_been_started() {
+        let log = log(Arc::new(MemoryObjects::new()));
+        let continues = |claim: &Claim| claim.continues.clone();
+        // Nobody has committed yet.
+        let first = now(log.claim_running(0, "a")).unwrap();
+        assert_eq!((first.generation, continues(&first)), (1, vec![]));
+        assert_eq!(continues(&now(log.claim(0, "b")).unwrap()), [1]);
+        let third = now(log.claim_running(0, "c")).unwrap();
+        assert_eq!(continues(&third), [2], "the first may be another worker's");
+        // Of those that have only claimed to go on with it, the worker may know any.
+        assert_eq!(continues(&now(log.claim_running(0, "d")).unwrap()), [3, 2]);
+        let fifth = now(log.claim_running(0, "e")).unwrap();
+        assert_eq!(continues(&fifth), [4, 3, 2]);
+        // It obeys the fifth, or nothing would have been committed.
+        now(log.writer(&fifth).append(manifest(1))).unwrap();
+        let sixth = now(log.claim_running(0, "f")).unwrap();
+        assert_eq!((continues(&sixth), sixth.restore.unwrap().generation), (vec![5], 5));
+        assert_eq!(continues(&now(log.claim_running(0, "g")).unwrap()), [6, 5]);
+        // Going back is starting another.
+        now(log.claim_from(&RestorePoint::Latest, 1, 0, "h")).unwrap();
+        assert_eq!(continues(&now(log.claim(0, "i")).unwrap()), [8]);
     }
 
     #[test]

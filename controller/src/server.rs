@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::Stream;
+use protocol::operator::operator_server::OperatorServer;
 use protocol::rpc;
 use protocol::rpc::controller_server::ControllerServer;
 use protocol::rpc::worker_message::Message;
@@ -24,10 +25,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::operator;
+
 /// Messages to a worker that it has not read yet.
 const OUTBOUND_MESSAGES: usize = 16;
 /// From the opening of a stream to its Register.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest wait for the last answers.
+const CLOSE_MOST: Duration = Duration::from_secs(1);
 
 /// What is said to a worker. Dropping it closes the worker's stream, from this side.
 pub type Outbound = mpsc::Sender<Result<rpc::ControllerMessage, Status>>;
@@ -65,8 +71,16 @@ impl Registry {
 /// A server that listens. Dropping it closes it and every stream.
 pub struct Server {
     pub address: SocketAddr,
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Takes no more requests, and gives those that are under way a moment to be answered.
+    pub(crate) async fn close(mut self) {
+        self.stop = None;
+        let _ = tokio::time::timeout(CLOSE_MOST, &mut self.task).await;
+    }
 }
 
 impl Drop for Server {
@@ -75,11 +89,16 @@ impl Drop for Server {
     }
 }
 
-/// Listens on a free port of the loopback interface.
+/// Listens on a free port of the loopback interface, for workers alone.
 ///
 /// # Errors
 /// When there is none.
 pub async fn start(registry: Registry) -> std::io::Result<Server> {
+    listen_for(registry, None).await
+}
+
+/// As [`start`]; people can ask, too.
+pub(crate) async fn listen_for(registry: Registry, people: Option<operator::Service>) -> std::io::Result<Server> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -91,13 +110,14 @@ pub async fn start(registry: Registry) -> std::io::Result<Server> {
         };
         let served = tonic::transport::Server::builder()
             .add_service(service)
+            .add_optional_service(people.map(OperatorServer::new))
             .serve_with_incoming_shutdown(incoming, shutdown)
             .await;
         if let Err(error) = served {
             tracing::error!(%error, "the server for workers has ended");
         }
     });
-    Ok(Server { address, _stop: stop, task })
+    Ok(Server { address, stop: Some(stop), task })
 }
 
 struct Service {

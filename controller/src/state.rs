@@ -258,7 +258,9 @@ pub enum Event {
 pub enum WorkerEvent {
     /// The scheduler could not start it; there is no process.
     NotStarted(Failure),
-    /// It attached, and waits for its plan.
+    /// There is none that could be gone on with: another one must be started.
+    NotAdopted,
+    /// It attached, and waits for its plan; or it has come back.
     Registered,
     /// All its tasks run.
     Started,
@@ -275,8 +277,8 @@ pub enum WorkerEvent {
 
 impl WorkerEvent {
     /// The worker's process does not exist (any more).
-    fn is_gone(&self) -> bool {
-        matches!(self, WorkerEvent::NotStarted(_) | WorkerEvent::Exited(_))
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, WorkerEvent::NotStarted(_) | WorkerEvent::NotAdopted | WorkerEvent::Exited(_))
     }
 }
 
@@ -323,7 +325,7 @@ fn signal_name(signal: i32) -> &'static str {
 /// What is to be done, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Have the scheduler start a worker.
+    /// Have the scheduler start a worker, or the one that runs obey this generation.
     StartWorker { generation: u64 },
     /// Answer the registration with the plan.
     SendStart { generation: u64 },

@@ -23,10 +23,12 @@ use sqlx::{Acquire as _, AssertSqlSafe, Row as _};
 
 use crate::checkpoint::{Completed, Part};
 use crate::job::{ErrorClass, Failure, JobSpec};
+use crate::scheduler::ProcessId;
 use crate::state::JobState;
 
 /// The schema, step by step; the position is the version that the step leads from.
-const MIGRATIONS: &[&str] = &[include_str!("store/0_jobs.sql"), include_str!("store/1_checkpoints.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("store/0_jobs.sql"), include_str!("store/1_checkpoints.sql"), include_str!("store/2_workers.sql")];
 
 /// Most checkpoints of a job in its history.
 const CHECKPOINTS_MOST: i64 = 100;
@@ -45,6 +47,8 @@ pub enum StoreError {
     Open { path: PathBuf, source: sqlx::Error },
     #[error("the state store \"{}\" was written by a newer version: its schema is {found}, this program knows {known}", path.display())]
     Newer { path: PathBuf, found: i64, known: usize },
+    #[error("the state store \"{}\" was written by an older version", path.display())]
+    Older { path: PathBuf },
     #[error("cannot {action} the state store: {source}")]
     Sql { action: &'static str, source: sqlx::Error },
     #[error("the state store holds a job that cannot be read: {0}")]
@@ -56,6 +60,7 @@ impl StoreError {
     pub fn hint(&self) -> &'static str {
         match self {
             StoreError::Newer { .. } => "Use the newer version, or give another directory with --state-dir.",
+            StoreError::Older { .. } => "Run the job once with this version, which brings the store up to date.",
             _ => "Check that the directory is writable and has space, or give another one with --state-dir.",
         }
     }
@@ -97,6 +102,17 @@ pub struct JobRecord {
     pub ended_at: Option<i64>,
 }
 
+/// A worker that goes on when its controller ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerRecord {
+    pub id: String,
+    /// The last one that was given to it.
+    pub generation: u64,
+    pub process: ProcessId,
+    /// Of all that it was told when it was started.
+    pub orders: Digest,
+}
+
 /// A change of state, for the history of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -132,6 +148,23 @@ impl Store {
         let store = Store { pool };
         store.migrate(&path).await?;
         Ok(store)
+    }
+
+    /// Opens the store of a state directory to look into it, beside whoever writes to it.
+    ///
+    /// # Errors
+    /// When there is none, or it is of another version.
+    pub async fn look(directory: &Path) -> Result<Store, StoreError> {
+        let path = directory.join(FILE);
+        let options = SqliteConnectOptions::new().filename(&path).read_only(true);
+        let opened = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let pool = opened.map_err(|source| StoreError::Open { path: path.clone(), source })?;
+        let version = sqlx::query_scalar::<_, i64>("PRAGMA user_version").fetch_one(&pool).await;
+        match version.map_err(sql("read"))? {
+            found if found > MIGRATIONS.len() as i64 => Err(StoreError::Newer { path, found, known: MIGRATIONS.len() }),
+            found if found < MIGRATIONS.len() as i64 => Err(StoreError::Older { path }),
+            _ => Ok(Store { pool }),
+        }
     }
 
     async fn migrate(&self, path: &Path) -> Result<(), StoreError> {
@@ -355,6 +388,51 @@ impl Store {
             .collect()
     }
 
+    /// Records the worker of a job that goes on when this controller ends.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn record_worker(&self, job: &str, worker: &WorkerRecord) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO workers (job, id, generation, pid, began, orders) VALUES (?, ?, ?, ?, ?, ?)
+             ON CONFLICT (job) DO UPDATE SET id = excluded.id, generation = excluded.generation, pid = excluded.pid,
+                 began = excluded.began, orders = excluded.orders",
+        )
+        .bind(job)
+        .bind(&worker.id)
+        .bind(worker.generation as i64)
+        .bind(i64::from(worker.process.pid))
+        .bind(worker.process.began as i64)
+        .bind(worker.orders.to_string())
+        .execute(&self.pool)
+        .await
+        .map_err(sql("write to"))?;
+        Ok(())
+    }
+
+    /// The worker of a job has ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn forget_worker(&self, job: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM workers WHERE job = ?")
+            .bind(job)
+            .execute(&self.pool)
+            .await
+            .map_err(sql("write to"))?;
+        Ok(())
+    }
+
+    /// Workers that may have outlived their controller, by job.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn workers(&self) -> Result<Vec<(String, WorkerRecord)>, StoreError> {
+        let rows =
+            sqlx::query("SELECT * FROM workers ORDER BY job").fetch_all(&self.pool).await.map_err(sql("read"))?;
+        rows.iter().map(|row| Ok((column(row, "job")?, worker_record(row)?))).collect()
+    }
+
     /// Adds a checkpoint to the history of a job, of which those before the last hundred go.
     ///
     /// # Errors
@@ -385,8 +463,8 @@ impl Store {
         for part in &completed.tasks {
             sqlx::query(
                 "INSERT INTO checkpoint_tasks (checkpoint, stage, task, align_micros, snapshot_micros, upload_micros,
-                     rows, bytes)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                     rows, bytes, publish_micros)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .bind(seq)
             .bind(part.place.0 as i64)
@@ -396,6 +474,7 @@ impl Store {
             .bind(part.times.upload as i64)
             .bind(part.rows as i64)
             .bind(part.bytes as i64)
+            .bind(part.publish.map(micros))
             .execute(&mut *transaction)
             .await
             .map_err(sql("write to"))?;
@@ -455,6 +534,7 @@ fn completed(row: &SqliteRow, parts: &[SqliteRow]) -> Result<Completed, StoreErr
             },
             rows: number("rows")?,
             bytes: number("bytes")?,
+            publish: column::<Option<i64>>(row, "publish_micros")?.map(|time| Duration::from_micros(time as u64)),
         })
     };
     Ok(Completed {
@@ -482,6 +562,16 @@ fn column<'r, T: sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>>(
 
 fn state(name: &str) -> Result<JobState, StoreError> {
     JobState::parse(name).ok_or_else(|| StoreError::Unreadable(format!("state \"{name}\" is unknown")))
+}
+
+fn worker_record(row: &SqliteRow) -> Result<WorkerRecord, StoreError> {
+    let orders: String = column(row, "orders")?;
+    Ok(WorkerRecord {
+        id: column(row, "id")?,
+        generation: column::<i64>(row, "generation")? as u64,
+        process: ProcessId { pid: column(row, "pid")?, began: column::<i64>(row, "began")? as u64 },
+        orders: orders.parse().map_err(|error: artifacts::InvalidDigest| StoreError::Unreadable(error.to_string()))?,
+    })
 }
 
 fn job_record(row: &SqliteRow) -> Result<JobRecord, StoreError> {
@@ -577,6 +667,7 @@ mod tests {
             times: SnapshotTimes { align: 1, snapshot: 2, upload: 3 },
             rows: 4,
             bytes: 5,
+            publish: (task == 1).then_some(Duration::from_micros(6)),
         };
         let completed = |epoch| Completed {
             epoch,
@@ -604,10 +695,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_job_has_one_worker_that_may_outlive_its_controller() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).await.unwrap();
+        store.insert("one", &spec()).await.unwrap();
+        let worker = |generation| WorkerRecord {
+            id: "w".into(),
+            generation,
+            process: ProcessId { pid: u32::MAX, began: 17 },
+            orders: Digest::of("orders"),
+        };
+        store.record_worker("one", &worker(3)).await.unwrap();
+        store.record_worker("one", &worker(4)).await.unwrap();
+        assert_eq!(store.workers().await.unwrap(), [("one".to_owned(), worker(4))]);
+        store.forget_worker("one").await.unwrap();
+        assert_eq!(store.workers().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn what_is_looked_into_must_be_there_and_up_to_date() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(matches!(Store::look(directory.path()).await, Err(StoreError::Open { .. })));
+        let store = Store::open(directory.path()).await.unwrap();
+        store.insert("one", &spec()).await.unwrap();
+        let looked = Store::look(directory.path()).await.unwrap();
+        assert_eq!(looked.jobs().await.unwrap().len(), 1, "beside the one who writes");
+        assert!(looked.forget_worker("one").await.is_err());
+        sqlx::raw_sql("PRAGMA user_version = 1").execute(&store.pool).await.unwrap();
+        assert!(matches!(Store::look(directory.path()).await, Err(StoreError::Older { .. })));
+    }
+
+    #[tokio::test]
     async fn a_store_without_a_history_gets_one() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).await.unwrap();
-        let back = "DROP TABLE checkpoint_tasks; DROP TABLE checkpoints; PRAGMA user_version = 1";
+        let back = "DROP TABLE workers; DROP TABLE checkpoint_tasks; DROP TABLE checkpoints; PRAGMA user_version = 1";
         sqlx::raw_sql(back).execute(&store.pool).await.unwrap();
         store.insert("one", &spec()).await.unwrap();
         store.close().await;

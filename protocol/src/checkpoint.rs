@@ -7,7 +7,8 @@ use schema::Schema;
 use serde::{Deserialize, Serialize};
 
 /// Of the documents; grows when an older program could not restore what a newer one has written. From 2 on a file may
-/// have rows outside of the hashes that it is listed with; from 3 on the lists of joins say when their rows go.
+/// have rows outside of the hashes that it is listed with; from 3 on a checkpoint may have been asked for, and the lists of
+/// joins say when their rows go.
 pub const FORMAT: u32 = 3;
 
 /// One record of the log. Its number is its file's name.
@@ -39,6 +40,9 @@ pub struct Fence {
     /// becomes of the record or savepoint that it was, this is where the log goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Box<Manifest>>,
+    /// The generation starts no worker: it goes on with the one that runs, or not at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopts: bool,
 }
 
 /// A checkpoint: all that is needed to go on from it.
@@ -63,6 +67,8 @@ pub struct Manifest {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     Interval,
+    /// Somebody wanted it now; the job went on.
+    Asked,
     /// The job was stopped with it; windows are open.
     Stop,
     /// All sources have ended and all windows are closed: there is nothing to go on from.

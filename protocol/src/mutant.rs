@@ -34,6 +34,10 @@ pub enum Mutant {
     WindowForgotten,
     /// Rows that the exchange gathers are dropped at the barrier of a stop.
     InFlightDropped,
+    /// A worker that has another controller still does what the one before says.
+    ZombieObeyed,
+    /// What a worker was in the middle of when its controller was lost is begun anew by the next, under another number.
+    FlightForgotten,
 }
 
 thread_local! {

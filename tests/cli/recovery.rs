@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::user::{User, children, names, wait_for_end_of};
+use crate::user::{User, children, is_alive, names, wait_for_end_of};
 
 pub(crate) const ROWS: u64 = 40_000;
 /// Rows of each second of event time.
@@ -177,6 +177,119 @@ fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
         }
         check(&user);
     }
+}
+
+/// Rows without end, not too many.
+pub(crate) fn endless(user: &User) -> String {
+    let query = format!(
+        "CREATE TABLE beats WITH (connector = 'impulse', event_rate = '2000');
+         CREATE TABLE each (counter BIGINT UNSIGNED)
+             WITH (connector = 'filesystem', path = '{}', format = 'json', type = 'sink');
+         INSERT INTO each SELECT counter FROM beats;",
+        user.path("each").display(),
+    );
+    user.write("endless.sql", &query).display().to_string()
+}
+
+/// Controllers are killed. The worker goes on, and does what the next one says; another takes its place when it is
+/// killed, too, or is not the one that is wanted.
+#[test]
+fn a_worker_outlives_its_controllers() {
+    let mut random = Random::new();
+    let user = User::new();
+    let query = endless(&user);
+    user.streamwright(&["build", &query]).with_code(0);
+    let mut worker: Option<u32> = None;
+    for attempt in 1..=6 {
+        let rescaled = attempt >= 5;
+        let mut arguments = vec!["run", "-s", "state", "-p", if rescaled { "2" } else { "1" }, query.as_str()];
+        arguments.extend(OFTEN);
+        arguments.extend(["--set", "process-scheduler.shutdown-with-controller=false"]);
+        let mut running = user.start(user.command(&arguments));
+        let runs = format!("Running, attempt {attempt},");
+        running.wait_until("running job", |_| user.streamwright(&["status", "-s", "state"]).stdout.contains(&runs));
+        let started = children(running.pid());
+        match worker.filter(|_| attempt != 5) {
+            Some(worker) => {
+                assert_eq!(started, [0; 0], "attempt {attempt} goes on with the worker that runs");
+                assert!(is_alive(worker));
+            }
+            None => {
+                assert_eq!(started.len(), 1, "attempt {attempt} starts a worker");
+                // One that runs another plan has been ended.
+                worker.into_iter().for_each(wait_for_end_of);
+                worker = started.first().copied();
+            }
+        }
+        if attempt == 6 {
+            user.streamwright(&["stop", "-s", "state"]).with_code(0);
+            running.ended().with_code(0).saying("stopped: ");
+            worker.into_iter().for_each(wait_for_end_of);
+            break;
+        }
+        thread::sleep(Duration::from_millis(random.below(400)));
+        running.signal(libc::SIGKILL);
+        drop(running);
+        assert!(worker.is_some_and(is_alive), "it goes on");
+        if attempt == 3 {
+            let pid = worker.take().unwrap();
+            // SAFETY: `kill` takes numbers; the process is one that a run of ours has started, and it is alive.
+            unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGKILL) };
+            wait_for_end_of(pid);
+        }
+    }
+    let mut each: Vec<u64> = rows(&user.path("each")).iter().map(|row| row["counter"].as_u64().unwrap()).collect();
+    each.sort_unstable();
+    assert!(!each.is_empty() && each.iter().copied().eq(0..each.len() as u64), "each row once, and none is missing");
+    let hidden: Vec<_> = names(&user.path("each")).into_iter().filter(|name| name.starts_with('.')).collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
+}
+
+/// The directory of the checkpoints cannot be written for a while: the job waits, and goes on when it can.
+#[test]
+fn storage_that_is_mended_costs_nothing() {
+    let user = User::new();
+    let query = endless(&user);
+    user.streamwright(&["build", &query]).with_code(0);
+    let mut arguments = vec!["run", "-s", "state", query.as_str()];
+    arguments.extend(OFTEN);
+    let mut running = user.start(user.command(&arguments));
+    running.wait_until("row", |_| !rows(&user.path("each")).is_empty());
+    let (checkpoints, aside) = (user.path("state/checkpoints"), user.path("state/aside"));
+    fs::rename(&checkpoints, &aside).unwrap();
+    fs::write(&checkpoints, "not a directory").unwrap();
+    running.wait_until("word of waiting", |run| run.stderr().contains("checkpoint"));
+    // What was prepared before may be published yet.
+    thread::sleep(Duration::from_millis(300));
+    let before = rows(&user.path("each")).len();
+    thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(rows(&user.path("each")).len(), before, "nothing is published without a manifest");
+    fs::remove_file(&checkpoints).unwrap();
+    fs::rename(&aside, &checkpoints).unwrap();
+    running.wait_until("more rows", |_| rows(&user.path("each")).len() > before);
+    let status = user.streamwright(&["status", "-s", "state"]).with_code(0).stdout;
+    assert!(status.contains("Running, attempt 1, 0 restarts"), "{status}");
+    user.streamwright(&["stop", "-s", "state"]).with_code(0);
+    running.ended().with_code(0);
+    let mut each: Vec<u64> = rows(&user.path("each")).iter().map(|row| row["counter"].as_u64().unwrap()).collect();
+    each.sort_unstable();
+    assert!(each.iter().copied().eq(0..each.len() as u64), "each row once, and none is missing");
+}
+
+/// A worker that nobody comes back to ends by itself.
+#[test]
+fn a_worker_does_not_wait_for_ever() {
+    let user = User::new();
+    let query = endless(&user);
+    user.streamwright(&["build", &query]).with_code(0);
+    let mut arguments = vec!["run", "-s", "state", query.as_str(), "--set", "controller.reattach-timeout=1s"];
+    arguments.extend(["--set", "process-scheduler.shutdown-with-controller=false"]);
+    let mut running = user.start(user.command(&arguments));
+    running.wait_until("worker", |run| !children(run.pid()).is_empty());
+    let workers = children(running.pid());
+    running.signal(libc::SIGKILL);
+    drop(running);
+    workers.into_iter().for_each(wait_for_end_of);
 }
 
 /// Ctrl-C keeps windows open in a checkpoint, and the next run goes on with them, at another parallelism too.

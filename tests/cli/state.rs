@@ -7,7 +7,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::recovery::time::Seconds;
-use crate::recovery::{self, KEYS, OFTEN, ROWS, ROWS_PER_WINDOW, rows};
+use crate::recovery::{self, KEYS, OFTEN, ROWS, ROWS_PER_WINDOW, endless, rows};
 use crate::user::{Ended, User, names};
 
 /// Midnight before 2026's first second, in nanoseconds since the epoch.
@@ -68,6 +68,61 @@ fn one_can_go_back_to_a_savepoint() {
         let (group, sums) = recovery::sums(&row);
         assert_eq!(expected.get(&group), Some(&sums), "{row}");
     }
+}
+
+#[test]
+fn a_running_job_is_asked_for_savepoints() {
+    let user = User::new();
+    let query = endless(&user);
+    user.streamwright(&["build", &query]).with_code(0);
+    let ask = |arguments: &[&str]| user.streamwright(&[arguments, &["-s", "state"]].concat());
+    ask(&["savepoint", "first"]).with_code(2).saying("no controller runs on \"state\"");
+    // Nothing is published unless somebody asks for a checkpoint.
+    let arguments = ["run", "-s", "state", "--set", "default-checkpoint-interval=1h", &query];
+    let mut running = user.start(user.command(&arguments));
+    running.wait_until("running job", |_| ask(&["status"]).stdout.contains("Running"));
+    let said = ask(&["savepoint", "first"]).with_code(0).stdout;
+    assert!(said.starts_with("savepoint \"first\" is checkpoint "), "{said}");
+    ask(&["savepoint", "first"]).with_code(2).saying("savepoint \"first\" already exists");
+    // It goes on.
+    running.wait_until("more rows", |_| {
+        ask(&["checkpoint"]).with_code(0);
+        rows(&user.path("each")).len() > 1_000
+    });
+    let status: Value = serde_json::from_str(&ask(&["status", "--json"]).with_code(0).stdout).unwrap();
+    assert_eq!((&status["state"], &status["attempt"]), (&"Running".into(), &1.into()));
+    let said = ask(&["stop", "--savepoint", "second"]).with_code(0).stdout;
+    assert!(said.starts_with("the job is stopped\nsavepoint \"second\" is checkpoint "), "{said}");
+    running.ended().with_code(0).saying("stopped: ");
+    ask(&["status"]).with_code(2).saying("no controller runs on");
+    assert!(!user.path("state/controller.json").exists());
+    let read = rows(&user.path("each")).len();
+
+    let reasons = |documents: &Value| -> Vec<String> {
+        documents.as_array().unwrap().iter().map(|taken| taken["reason"].as_str().unwrap().to_owned()).collect()
+    };
+    let history = json(&user, &["history"]);
+    let reasons_then = reasons(&history);
+    assert_eq!((reasons_then[0].as_str(), reasons_then.last().unwrap().as_str()), ("asked", "stop"));
+    let part = &history[0]["tasks"][0];
+    assert!(part["upload_micros"].is_u64() && part["publish_micros"].is_u64(), "{part}");
+    let epoch = history[0]["epoch"].to_string();
+    let shown = ask(&["state", "history", &epoch]).with_code(0).stdout;
+    assert!(shown.contains("align") && shown.contains("publish"), "{shown}");
+    ask(&["state", "history", "99999"]).with_code(2).saying("is not in the history");
+
+    // Back to the first: all that has been read since is read again.
+    let ended = stopped_after(&user, "each", 2 * read, &query, &["--restore", "savepoint:first"]);
+    ended.saying("going back to checkpoint ");
+    let mut counters: BTreeMap<u64, u64> = BTreeMap::new();
+    for row in rows(&user.path("each")) {
+        *counters.entry(row["counter"].as_u64().unwrap()).or_default() += 1;
+    }
+    assert_eq!(*counters.keys().last().unwrap() + 1, counters.len() as u64, "none is missing");
+    let twice: Vec<u64> = counters.iter().filter(|(_, times)| **times == 2).map(|(counter, _)| *counter).collect();
+    assert_eq!(twice.last().map(|last| last + 1), Some(read as u64));
+    assert_eq!(twice.len() as u64, read as u64 - twice[0], "all since the savepoint");
+    assert!(counters.values().all(|times| *times <= 2));
 }
 
 #[test]

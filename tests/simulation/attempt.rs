@@ -9,28 +9,30 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifacts::objects::Objects;
 use controller::checkpoint::{Completed, Coordinator, Effect, Event, Setting};
 use controller::collect::collect;
-use controller::log::{Log, LogError};
+use controller::log::{Claim, Log, LogError};
 use controller::state::Time;
 use protocol::checkpoint::{Manifest, Reason};
 use protocol::job::JobPlan;
-use tokio::runtime::Handle;
+use protocol::rpc::Standing;
 use tokio::sync::Notify;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use worker_lib::ErrorClass;
-use worker_lib::runtime::{Barrier, Ending, Job, Keeping, Limits, Report, Stop, TaskFailure};
+use worker_lib::runtime::{Barrier, Ending, Report, TaskFailure};
 
 use crate::link::{Lane, Link, Message, until};
-use crate::pipeline::{JOB, PIPELINE, plan};
+use crate::pipeline::{JOB, plan};
 use crate::process::{Process, Remote, Side, Step};
+use crate::reattach::{Caller, Order, Running, gone, listen, running, started, work};
 use crate::world::{Random, World};
 
 const INTERVAL: Duration = Duration::from_millis(15);
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for a worker that is to be adopted.
+const PATIENCE: Duration = Duration::from_millis(600);
 
 /// How an attempt has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,22 +45,11 @@ pub(crate) enum Outcome {
     Over(String),
 }
 
-/// From the controller to the worker.
-#[derive(Clone, Debug)]
-enum Order {
-    Checkpoint(Barrier),
-    Publish(u64),
-}
-
-impl Message for Order {
-    fn lane(&self) -> Lane {
-        Lane::Of(0, 0)
-    }
-}
-
 /// From the worker to the controller.
 #[derive(Clone, Debug)]
-enum Word {
+pub(crate) enum Word {
+    /// Of a worker that runs: the generation that it was of, and where it stands.
+    Register(u64, Standing),
     Report(Report),
     Ended(Result<Ending, TaskFailure>),
 }
@@ -66,6 +57,7 @@ enum Word {
 impl Message for Word {
     fn lane(&self) -> Lane {
         match self {
+            Word::Register(..) => Lane::Of(0, 0),
             Word::Report(Report::Snapshot(snapshot)) => Lane::Of(snapshot.stage, snapshot.task),
             Word::Report(Report::Published { stage, task, .. } | Report::Failed { stage, task, .. }) => {
                 Lane::Of(*stage, *task)
@@ -88,12 +80,15 @@ impl Attempt {
     /// `keep`: manifests that are retained.
     pub(crate) fn start(world: &Arc<World>, number: u64, keep: usize) -> Attempt {
         let process = |role: &str| Arc::new(Process::new(world.clone(), format!("{role} {number}")));
-        let (controller, worker) = (process("controller"), process("worker"));
+        let adopts = running().filter(|_| !world.random.one_in(4));
+        let controller = process("controller");
+        let worker = adopts.as_ref().map_or_else(|| process("worker"), |running| running.worker.clone());
         let link = Arc::new(Link::new(world.clone()));
         let stop = Arc::new(Notify::new());
         let control = Control {
             me: controller.clone(),
             worker: worker.clone(),
+            adopts,
             link: link.clone(),
             stop: stop.clone(),
             log: Log::new(Arc::new(Remote(controller.clone())), JOB),
@@ -130,6 +125,8 @@ impl Clock {
 struct Control {
     me: Arc<Process>,
     worker: Arc<Process>,
+    /// The worker runs already, and is gone on with.
+    adopts: Option<Running>,
     link: Arc<Link>,
     stop: Arc<Notify>,
     log: Log,
@@ -140,38 +137,70 @@ struct Control {
 impl Control {
     async fn run(self) -> Outcome {
         let world = self.me.world.clone();
-        let claim = match self.log.claim(self.number, self.me.name.as_str()).await {
+        let owner = self.me.name.as_str();
+        let claimed = match self.adopts {
+            Some(_) => self.log.claim_running(self.number, owner).await,
+            None => self.log.claim(self.number, owner).await,
+        };
+        let claim = match claimed {
             Ok(claim) => claim,
             Err(error) => return self.over_log(error),
         };
         let generation = claim.generation;
         let restored = claim.restore.as_ref().map(|manifest| manifest.epoch);
         self.me.note(format_args!("is generation {generation}, goes on from {restored:?}"));
-        let tasks = [1 + world.random.below(4) as usize, 1 + world.random.below(4) as usize];
-        let plan = plan(self.worker.clone(), tasks);
-        let (orders, ordered) = self.link.channel::<Order>(&self.worker.name);
-        let (words, mut heard) = self.link.channel::<Word>(&self.me.name);
-        let restore = claim.restore.clone();
-        tokio::spawn(work(self.worker.clone(), plan.clone(), generation, restore, ordered, words));
-
         let clock = Clock::new(&world.random);
-        let setting = Setting {
+        let setting = |plan: &JobPlan| Setting {
             job: JOB.into(),
             generation,
-            plan,
+            plan: plan.clone(),
             next_epoch: claim.number + 1,
             restored: claim.restore.clone(),
             interval: INTERVAL,
             timeout: TIMEOUT,
         };
-        let mut coordinator = Coordinator::new(setting, clock.now());
+        let mut callers = listen(self.number, &self.me.name, self.link.clone());
+        let (mut last, mut effects) = (None, Vec::new());
+        let (mut coordinator, mut orders, mut heard) = match &self.adopts {
+            None => {
+                let tasks = [1 + world.random.below(4) as usize, 1 + world.random.below(4) as usize];
+                let running = Running { worker: self.worker.clone(), plan: plan(self.worker.clone(), tasks) };
+                let (orders, ordered) = self.link.channel::<Order>(&self.worker.name);
+                let (words, heard) = self.link.channel::<Word>(&self.me.name);
+                started(running.clone());
+                let coordinator = Coordinator::new(setting(&running.plan), clock.now());
+                tokio::spawn(work(running, generation, claim.restore.clone(), ordered, words));
+                (coordinator, orders, heard)
+            }
+            Some(running) => {
+                let Ok(Some(Caller { knock, was, standing })) = timeout(PATIENCE, callers.recv()).await else {
+                    gone(&self.worker);
+                    return self.over("the worker does not come");
+                };
+                let (coordinator, epoch, publish) = match adopt(setting(&running.plan), &claim, was, &standing, &clock)
+                {
+                    Ok(adopted) => adopted,
+                    Err(why) => {
+                        gone(&self.worker);
+                        let _ = knock.orders.send(Order::Stop);
+                        return self.over(format_args!("the worker is not adopted: {why}"));
+                    }
+                };
+                let newest = claim.restore.as_ref().filter(|newest| newest.generation >= standing.first_generation);
+                last = newest.map(|newest| newest.reason);
+                effects = publish;
+                self.order(Step::OrderAdopt, &knock.orders, Order::Adopt { generation, epoch }).await;
+                (coordinator, knock.orders, knock.heard)
+            }
+        };
         let mut writer = Some(self.log.writer(&claim));
         let (tell, mut appended) = unbounded_channel();
         let mut events = VecDeque::new();
-        let mut last = None;
+        // Its connection has broken, and it may come back until then.
+        let mut lost = None;
         loop {
-            while let Some(event) = events.pop_front() {
-                for effect in coordinator.step(event, clock.now(), world.wall()) {
+            loop {
+                for effect in std::mem::take(&mut effects) {
                     match effect {
                         Effect::Begin { epoch, last } => {
                             self.order(Step::OrderBarrier, &orders, Order::Checkpoint(Barrier { epoch, last })).await;
@@ -191,14 +220,18 @@ impl Control {
                             last = Some(completed.reason);
                             self.completed(&completed, coordinator.newest()).await;
                         }
-                        Effect::Fail(failure) => return self.over(failure),
+                        Effect::Fail(failure) => return self.dismiss(&orders, self.over(failure)),
                     }
                 }
+                let Some(event) = events.pop_front() else { break };
+                effects = coordinator.step(event, clock.now(), world.wall());
             }
             let deadline = coordinator.deadline().map(|deadline| clock.instant(deadline));
             tokio::select! {
                 biased;
-                word = heard.recv() => match word {
+                word = heard.recv(), if lost.is_none() => match word {
+                    // Said twice.
+                    Some(Word::Register(..)) => {}
                     Some(Word::Report(Report::Snapshot(snapshot))) => events.push_back(Event::Snapshot(snapshot)),
                     Some(Word::Report(Report::Published { stage, task, epoch })) => {
                         events.push_back(Event::Published { place: (stage, task), epoch });
@@ -215,8 +248,35 @@ impl Control {
                         _ => self.over_worker(generation, ErrorClass::Fatal, "it ends before its last checkpoint"),
                     },
                     Some(Word::Ended(Ok(Ending::Stopped))) => return self.over("the worker has stopped"),
-                    None => return self.over("the worker is lost"),
+                    None => lost = Some(Instant::now() + world.random.millis(300)),
                 },
+                Some(Caller { knock, was, standing }) = callers.recv() => {
+                    self.me.note(format_args!("is called by generation {was}: {standing:?}"));
+                    let mut in_flight = 0;
+                    let back = match &self.adopts {
+                        _ if was == generation => {
+                            effects.extend(coordinator.repeated());
+                            true
+                        }
+                        // It has not heard that it was adopted.
+                        Some(running) => match adopt(setting(&running.plan), &claim, was, &standing, &clock) {
+                            Ok(adopted) => {
+                                (coordinator, in_flight, effects) = adopted;
+                                true
+                            }
+                            Err(_) => false,
+                        },
+                        None => false,
+                    };
+                    if back {
+                        (orders, heard, lost) = (knock.orders, knock.heard, None);
+                        let adopt = Order::Adopt { generation, epoch: in_flight };
+                        self.order(Step::OrderAdopt, &orders, adopt).await;
+                    } else {
+                        let _ = knock.orders.send(Order::Stop);
+                    }
+                }
+                () = until(lost) => return self.over("the worker is lost"),
                 Some((returned, written)) = appended.recv() => {
                     writer = Some(returned);
                     match written {
@@ -229,6 +289,14 @@ impl Control {
             }
             self.me.alive().await;
         }
+    }
+
+    /// The worker is told to stop, perhaps, and perhaps hears it.
+    fn dismiss(&self, orders: &UnboundedSender<Order>, outcome: Outcome) -> Outcome {
+        if !self.me.world.random.one_in(3) {
+            let _ = orders.send(Order::Stop);
+        }
+        outcome
     }
 
     async fn order(&self, step: Step, orders: &UnboundedSender<Order>, order: Order) {
@@ -281,73 +349,23 @@ impl Control {
     }
 }
 
+/// Goes on with a worker that runs, as `Coordinator::adopt`.
+fn adopt(
+    setting: Setting,
+    claim: &Claim,
+    was: u64,
+    standing: &Standing,
+    clock: &Clock,
+) -> Result<(Coordinator, u64, Vec<Effect>), String> {
+    match claim.continues.contains(&was) {
+        true => Coordinator::adopt(setting, standing, clock.now(), 0),
+        false => Err(format!("it is of generation {was}, and another may have been started since")),
+    }
+}
+
 /// A store that fails is the weather; a log that makes no sense is not.
 fn damaged(world: &World, error: &LogError) {
     if !matches!(error, LogError::Object(_) | LogError::Contended { .. }) {
         world.log_is_damaged(error);
     }
-}
-
-/// The life of a worker, from the start of its tasks.
-async fn work(
-    me: Arc<Process>,
-    plan: JobPlan,
-    generation: u64,
-    restore: Option<Manifest>,
-    mut orders: UnboundedReceiver<Order>,
-    words: UnboundedSender<Word>,
-) {
-    me.alive().await;
-    let (reports, mut reported) = unbounded_channel();
-    let objects: Arc<dyn Objects> = Arc::new(Remote(me.clone()));
-    // Most attempts merge state files as often as can be, some not at all.
-    let compact_after = (!generation.is_multiple_of(3)).then_some(2);
-    let restore = restore.map(Arc::new);
-    let keeping = Keeping { objects, job: JOB.into(), generation, reports, restore, compact_after };
-    let limits = Limits { queue_batches: 2, ..Limits::default() };
-    let job = match Job::start(&PIPELINE, &plan, limits, &Handle::current(), Some(keeping)) {
-        Ok(job) => job,
-        Err(failure) => {
-            let _ = words.send(Word::Ended(Err(failure)));
-            return;
-        }
-    };
-    let controls = job.controls();
-    let mut ended = Box::pin(job.wait());
-    loop {
-        me.alive().await;
-        tokio::select! {
-            biased;
-            ended = &mut ended => {
-                while let Ok(report) = reported.try_recv() {
-                    say(&me, &words, report).await;
-                }
-                me.at(Step::End, Side::Before).await;
-                let _ = words.send(Word::Ended(ended));
-                me.at(Step::End, Side::After).await;
-                return;
-            }
-            Some(report) = reported.recv() => say(&me, &words, report).await,
-            order = orders.recv() => match order {
-                Some(Order::Checkpoint(barrier)) => controls.checkpoint(barrier),
-                Some(Order::Publish(epoch)) => controls.publish(epoch),
-                None => {
-                    me.note("has lost its controller");
-                    controls.stop(Stop::Immediate);
-                    let _ = ended.await;
-                    return;
-                }
-            },
-        }
-    }
-}
-
-async fn say(me: &Process, words: &UnboundedSender<Word>, report: Report) {
-    let step = match &report {
-        Report::Published { .. } => Step::ReportPublished,
-        Report::Snapshot(_) | Report::Failed { .. } => Step::ReportSnapshot,
-    };
-    me.at(step, Side::Before).await;
-    let _ = words.send(Word::Report(report));
-    me.at(step, Side::After).await;
 }

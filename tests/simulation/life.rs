@@ -6,7 +6,8 @@
 //!   ...                                                          then calm: an attempt to which nothing happens
 //! ```
 //!
-//! Attempts overlap: one that is believed dead goes on for as long as it can, with its controller, while others have begun.
+//! Attempts overlap: one that is believed dead goes on for as long as it can, with its controller, while others have begun. And
+//! a worker may outlive its controller: then the next attempt may go on with it.
 //!
 //! A life has a thread and a runtime of its own, whose clock moves when nothing can happen at present. So all that is
 //! random is the seed, and a seed is lived through in the same way each time.
@@ -24,6 +25,7 @@ use crate::attempt::{Attempt, Outcome};
 use crate::oracle::{Oracle, Violation};
 use crate::pipeline::forget_workers;
 use crate::process::{Doom, Fate, Side, Step, moments};
+use crate::reattach::forget_board;
 use crate::world::{Random, World};
 
 /// Most attempts to which something happens, one less.
@@ -58,6 +60,7 @@ pub(crate) fn live(seed: u64, mutant: Option<Mutant>) -> Life {
         });
         drop(runtime);
         forget_workers();
+        forget_board();
         life
     })
 }

@@ -52,6 +52,10 @@ impl Link {
         self.breaks.notify_waiters();
     }
 
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
+    }
+
     async fn broken(&self) {
         if !self.broken.load(Ordering::Relaxed) {
             self.breaks.notified().await;

@@ -69,3 +69,13 @@ fn an_open_window_that_is_forgotten() {
 fn an_exchange_that_drops_what_it_gathers_when_the_job_stops() {
     is_caught(Mutant::InFlightDropped);
 }
+
+#[test]
+fn an_adopted_worker_that_obeys_the_zombie() {
+    is_caught(Mutant::ZombieObeyed);
+}
+
+#[test]
+fn an_epoch_in_flight_that_is_forgotten_when_its_worker_is_adopted() {
+    is_caught(Mutant::FlightForgotten);
+}

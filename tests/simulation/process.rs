@@ -31,6 +31,7 @@ pub(crate) enum Step {
     Record,
     OrderPublish,
     Save,
+    OrderAdopt,
     Collect,
     // Of a worker.
     Restore,
@@ -42,17 +43,19 @@ pub(crate) enum Step {
     ReportSnapshot,
     Publish,
     ReportPublished,
+    Register,
     End,
 }
 
 impl Step {
-    const ALL: [Step; 17] = [
+    const ALL: [Step; 19] = [
         Step::ReadLog,
         Step::Fence,
         Step::OrderBarrier,
         Step::Record,
         Step::OrderPublish,
         Step::Save,
+        Step::OrderAdopt,
         Step::Collect,
         Step::Restore,
         Step::Republish,
@@ -63,6 +66,7 @@ impl Step {
         Step::ReportSnapshot,
         Step::Publish,
         Step::ReportPublished,
+        Step::Register,
         Step::End,
     ];
 
@@ -78,7 +82,7 @@ impl Step {
     /// About how often it is done in an attempt.
     pub(crate) fn often(self) -> u64 {
         match self {
-            Step::Fence | Step::Discard | Step::End => 1,
+            Step::Fence | Step::OrderAdopt | Step::Register | Step::Discard | Step::End => 1,
             Step::OrderBarrier | Step::Record | Step::OrderPublish | Step::Save | Step::Restore | Step::Republish => 2,
             Step::ReadLog | Step::Collect | Step::Upload | Step::Prepare => 4,
             Step::ReportSnapshot | Step::Publish | Step::ReportPublished => 4,
@@ -140,6 +144,10 @@ impl Process {
 
     pub(crate) fn note(&self, what: impl std::fmt::Display) {
         self.world.note(&self.name, what);
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        *self.condition.lock().unwrap() == Condition::Dead
     }
 
     pub(crate) fn doom(&self, doom: Doom) {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   BINARY worker --controller URL --worker-id ID --job-id ID --generation N   run a job for a controller
+//!                 [--next-controller FILE --reattach-millis N]                 and for the one after it
 //!                 [--epoch-rows N]                                             with epochs of so many rows, for tests
 //!   BINARY run --plan FILE [--report]                                          run a job alone
 //!   BINARY info                                                                what this binary is, as JSON
@@ -27,7 +28,7 @@ use protocol::report::TaskReport;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::error::TaskError;
-use crate::rpc::{self, Identity, Outcome};
+use crate::rpc::{self, Identity, Outcome, Reattach};
 use crate::runtime::{Ending, Job, Limits, Stop};
 use crate::stage::Pipeline;
 
@@ -50,6 +51,7 @@ const SHUTDOWN_MOST: Duration = Duration::from_millis(200);
 
 const USAGE: &str = "\
 usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N] [--epoch-rows N]
+                     [--next-controller FILE --reattach-millis N]
        BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--flush-millis N]
                   [--threads N]
        BINARY info
@@ -110,6 +112,13 @@ impl Command {
                     worker_id: arguments.require("--worker-id")?,
                     job_id: arguments.require("--job-id")?,
                     generation: arguments.number("--generation")?.ok_or("--generation is missing")?,
+                    reattach: match (arguments.value("--next-controller")?, arguments.number("--reattach-millis")?) {
+                        (None, None) => None,
+                        (Some(file), Some(millis)) => {
+                            Some(Reattach { file: file.into(), most: Duration::from_millis(millis) })
+                        }
+                        _ => return Err("--next-controller and --reattach-millis go together".into()),
+                    },
                 },
                 threads: arguments.positive("--threads")?,
                 epoch_rows: arguments.positive("--epoch-rows")?,
@@ -327,9 +336,13 @@ mod tests {
             worker_id: "w".into(),
             job_id: "j".into(),
             generation: 7,
+            reattach: Some(Reattach { file: "next".into(), most: Duration::from_secs(60) }),
         };
         assert_eq!(
-            parse("worker --generation 7 --controller=http://127.0.0.1:1 --epoch-rows 9 --job-id j --worker-id w"),
+            parse(
+                "worker --generation 7 --controller=http://127.0.0.1:1 --epoch-rows 9 --reattach-millis 60000 --job-id j \
+                 --worker-id w --next-controller next"
+            ),
             Ok(Command::Worker { identity, threads: None, epoch_rows: Some(9) })
         );
         let limits = Limits { batch_rows: 64, flush_interval: Duration::from_millis(5), ..Limits::default() };
@@ -351,6 +364,10 @@ mod tests {
         assert_eq!(
             parse("worker --controller a --worker-id b --job-id c --generation d"),
             Err("--generation must be a whole number, not \"d\"".into())
+        );
+        assert_eq!(
+            parse("worker --controller a --worker-id b --job-id c --generation 1 --next-controller f"),
+            Err("--next-controller and --reattach-millis go together".into())
         );
     }
 }

@@ -14,41 +14,60 @@
 //!     │ ◀─────────────────── end of stream │
 //! ```
 //!
-//! One stream for a worker's whole life, opened by the worker. When it breaks, the controller may already have
-//! given the job to somebody else: the worker stops at once, publishes nothing more and says so by its exit code.
-//! A half-open connection is found by HTTP/2 pings.
+//! The stream is opened by the worker. When it breaks, the controller may already have given the job to somebody else: the
+//! worker stops at once, publishes nothing more and says so by its exit code. A half-open connection is found by HTTP/2
+//! pings.
+//!
+//! **Reattaching.** A worker that was told how ([`Reattach`]) goes on instead, and looks for the controller that adopts it, at the
+//! address in a file and where it was before. `runtime::Tenure` keeps what it owes to that one. Meanwhile nobody tells sinks to
+//! publish. When the time is over, or the one that it finds does not want it, it stops as above.
+//!
+//! ```text
+//!   worker                         the next controller
+//!     │ Register (standing) ────────▶ │   how far it has come
+//!     │ ◀─────────────────────  Adopt │   which generation it is now
+//!     │ Started, and again what may not have been heard ─▶ │
+//! ```
 //!
 //! All of this runs on a thread of its own, beside the data runtime, so that no amount of data delays a report.
 //! Progress is a picture of the counters, not a log: a report that finds the outbox full is left out.
 //!
 //! Not here: what a job does (`runtime`), processes and arguments (`entry`).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::objects::open_objects;
+use futures::future::BoxFuture;
+use protocol::checkpoint::Manifest;
 use protocol::job::JobPlan;
 use protocol::rpc::controller_client::ControllerClient;
 use protocol::rpc::controller_message::Message as FromController;
 use protocol::rpc::worker_message::Message as FromWorker;
 use protocol::rpc::{
-    self, ControllerMessage, Finished, Progress, Register, Start, Started, StopMode, TaskCheckpointed, TaskFailed,
-    TaskPublished, WorkerMessage,
+    self, Adopt, ControllerMessage, Finished, Progress, Register, Start, Started, StopMode, TaskCheckpointed,
+    TaskFailed, TaskPublished, WorkerMessage,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{ErrorClass, TaskError};
-use crate::runtime::{Barrier, Ending, Job, Keeping, Limits, Report, Stop, TaskFailure};
+use crate::runtime::{Barrier, Ending, Job, Keeping, Limits, Report, Stop, TaskFailure, Tenure};
 use crate::stage::Pipeline;
 
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 const CONNECT_MOST: Duration = Duration::from_secs(5);
 /// The controller has just started us, so it is there; but it may be busy.
 const CONNECT_TRIES: u32 = 5;
+/// Between two looks for the next controller.
+const SEARCH_PAUSE: Duration = Duration::from_millis(200);
+/// Longest wait for a controller to say whether it adopts this worker.
+const ADOPT_MOST: Duration = Duration::from_secs(20);
 const PING_EVERY: Duration = Duration::from_secs(5);
 const PING_MOST: Duration = Duration::from_secs(10);
 /// Longest wait, at the end, for the controller to have heard the last word.
@@ -65,6 +84,17 @@ pub(crate) struct Identity {
     pub(crate) worker_id: String,
     pub(crate) job_id: String,
     pub(crate) generation: u64,
+    /// `None`: it does not outlive its controller.
+    pub(crate) reattach: Option<Reattach>,
+}
+
+/// How a worker that has lost its controller finds the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reattach {
+    /// JSON; its `address` is where the next one listens.
+    pub(crate) file: PathBuf,
+    /// Longest time without any.
+    pub(crate) most: Duration,
 }
 
 /// How a worker's life ended.
@@ -87,158 +117,43 @@ pub(crate) async fn attach(
     epoch_rows: Option<usize>,
     data: &Handle,
 ) -> Outcome {
-    match Connection::open(pipeline, identity).await {
-        Ok(mut connection) => connection.serve(pipeline, epoch_rows, data).await,
+    match Streams::open(&identity.controller, register(pipeline, identity), CONNECT_TRIES).await {
+        Ok(streams) => Connection { identity: identity.clone(), streams }.serve(pipeline, epoch_rows, data).await,
         Err(reason) => Outcome::Lost(reason),
     }
 }
 
-struct Connection {
-    identity: Identity,
+fn register(pipeline: &Pipeline, identity: &Identity) -> Register {
+    Register {
+        protocol_version: protocol::VERSION,
+        worker_id: identity.worker_id.clone(),
+        job_id: identity.job_id.clone(),
+        generation: identity.generation,
+        code: pipeline.code.to_owned(),
+        pid: std::process::id(),
+        standing: None,
+    }
+}
+
+/// To a controller and from it.
+struct Streams {
     outbox: mpsc::Sender<WorkerMessage>,
     inbox: Streaming<ControllerMessage>,
 }
 
-impl Connection {
-    async fn open(pipeline: &Pipeline, identity: &Identity) -> Result<Connection, String> {
-        let channel = connect(&identity.controller).await?;
+impl Streams {
+    async fn open(controller: &str, register: Register, tries: u32) -> Result<Streams, String> {
+        let channel = connect(controller, tries).await?;
         let mut client = ControllerClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MOST)
             .max_encoding_message_size(MESSAGE_BYTES_MOST);
         let (outbox, messages) = mpsc::channel(OUTBOX);
-        let register = Register {
-            protocol_version: protocol::VERSION,
-            worker_id: identity.worker_id.clone(),
-            job_id: identity.job_id.clone(),
-            generation: identity.generation,
-            code: pipeline.code.to_owned(),
-            pid: std::process::id(),
-        };
         // The first message must be under way before the controller has anything to answer.
         let _ = outbox.try_send(WorkerMessage { message: Some(FromWorker::Register(register)) });
         match client.attach(ReceiverStream::new(messages)).await {
-            Ok(response) => Ok(Connection { identity: identity.clone(), outbox, inbox: response.into_inner() }),
-            Err(status) => Err(format!("the controller at {} refused: {}", identity.controller, status.message())),
+            Ok(response) => Ok(Streams { outbox, inbox: response.into_inner() }),
+            Err(status) => Err(format!("the controller at {controller} refused: {}", status.message())),
         }
-    }
-
-    async fn serve(&mut self, pipeline: &'static Pipeline, epoch_rows: Option<usize>, data: &Handle) -> Outcome {
-        let start = match self.receive().await {
-            Ok(FromController::Start(start)) => start,
-            // There is nothing to end, so any order to stop is carried out.
-            Ok(FromController::Stop(stop)) if stop.mode() == StopMode::StopGraceful => {
-                return self.finish(Outcome::Finished).await;
-            }
-            Ok(FromController::Stop(_)) => return Outcome::Stopped,
-            Ok(FromController::Checkpoint(_) | FromController::Publish(_)) => {
-                return Outcome::Lost("the controller wants a checkpoint of a job that it has not started".into());
-            }
-            Err(reason) => return Outcome::Lost(reason),
-        };
-        let (reports, reported) = mpsc::unbounded_channel();
-        match start_job(pipeline, &start, epoch_rows, &self.identity, reports, data).await {
-            Ok(job) => self.run(job, reported).await,
-            Err(failure) => self.finish(Outcome::Failed(failure)).await,
-        }
-    }
-
-    async fn run(&mut self, job: Job, mut reported: mpsc::UnboundedReceiver<Report>) -> Outcome {
-        let counters = job.counters();
-        let progress = || Progress { tasks: counters.iter().map(|counters| counters.snapshot()).collect() };
-        let controls = job.controls();
-        let mut ended = Box::pin(job.wait());
-        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let _ = self.send(FromWorker::Started(Started {})).await;
-        let outcome = loop {
-            tokio::select! {
-                biased;
-                ended = &mut ended => break match ended {
-                    Ok(Ending::Finished) => Outcome::Finished,
-                    Ok(Ending::Stopped) => Outcome::Stopped,
-                    Err(failure) => Outcome::Failed(failure),
-                },
-                Some(report) = reported.recv() => {
-                    if let Err(failure) = self.report(report).await {
-                        controls.stop(Stop::Immediate);
-                        let _ = ended.await;
-                        break Outcome::Failed(failure);
-                    }
-                }
-                message = self.inbox.message() => match message {
-                    Ok(Some(ControllerMessage { message: Some(FromController::Stop(stop)) })) => {
-                        controls.stop(match stop.mode() {
-                            StopMode::StopGraceful => Stop::Graceful,
-                            StopMode::StopImmediate => Stop::Immediate,
-                        });
-                    }
-                    Ok(Some(ControllerMessage { message: Some(FromController::Checkpoint(checkpoint)) })) => {
-                        controls.checkpoint(Barrier { epoch: checkpoint.epoch, last: checkpoint.last });
-                    }
-                    Ok(Some(ControllerMessage { message: Some(FromController::Publish(publish)) })) => {
-                        controls.publish(publish.epoch);
-                    }
-                    Ok(Some(_)) => tracing::warn!("the controller sent a message that means nothing to a running job"),
-                    Ok(None) | Err(_) => {
-                        let reason = message.err().map_or("it closed the stream".into(), |status| status.to_string());
-                        controls.stop(Stop::Immediate);
-                        let _ = ended.await;
-                        return Outcome::Lost(format!("lost the controller: {reason}"));
-                    }
-                },
-                _ = ticks.tick() => {
-                    let _ = self.outbox.try_send(WorkerMessage { message: Some(FromWorker::Progress(progress())) });
-                }
-            }
-        };
-        // What tasks said before they ended is heard before their end.
-        while let Ok(report) = reported.try_recv() {
-            if let (Err(failure), Outcome::Finished) = (self.report(report).await, &outcome) {
-                return self.finish(Outcome::Failed(failure)).await;
-            }
-        }
-        let _ = self.send(FromWorker::Progress(progress())).await;
-        self.finish(outcome).await
-    }
-
-    /// Passes on what a task says of a checkpoint; an error if its part could not be written.
-    async fn report(&self, report: Report) -> Result<(), TaskFailure> {
-        let message = match report {
-            Report::Snapshot(snapshot) => {
-                let snapshot = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
-                FromWorker::TaskCheckpointed(TaskCheckpointed { snapshot })
-            }
-            Report::Published { stage, task, epoch } => {
-                FromWorker::TaskPublished(TaskPublished { stage: stage as u32, task: task as u32, epoch })
-            }
-            Report::Failed { stage, task, error } => {
-                return Err(TaskFailure { stage, stage_name: String::new(), task, error });
-            }
-        };
-        // A controller that does not listen is found by the stream.
-        let _ = self.send(message).await;
-        Ok(())
-    }
-
-    /// Says the last word, and waits until it has been heard.
-    async fn finish(&mut self, outcome: Outcome) -> Outcome {
-        let last = match &outcome {
-            Outcome::Finished => Some(FromWorker::Finished(Finished {})),
-            Outcome::Failed(failure) => Some(FromWorker::TaskFailed(task_failed(failure))),
-            Outcome::Stopped | Outcome::Lost(_) => None,
-        };
-        if let Some(last) = last
-            && self.send(last).await.is_err()
-        {
-            return outcome;
-        }
-        // Closing our half tells the controller that there is no more; its half closes when it has read everything.
-        self.outbox = mpsc::channel(1).0;
-        let heard = async { while let Ok(Some(_)) = self.inbox.message().await {} };
-        if tokio::time::timeout(GOODBYE_MOST, heard).await.is_err() {
-            tracing::warn!("the controller did not close the stream in {GOODBYE_MOST:?}");
-        }
-        outcome
     }
 
     async fn receive(&mut self) -> Result<FromController, String> {
@@ -260,7 +175,229 @@ impl Connection {
     }
 }
 
-async fn connect(controller: &str) -> Result<Channel, String> {
+struct Connection {
+    identity: Identity,
+    streams: Streams,
+}
+
+impl Connection {
+    async fn serve(&mut self, pipeline: &'static Pipeline, epoch_rows: Option<usize>, data: &Handle) -> Outcome {
+        let start = match self.streams.receive().await {
+            Ok(FromController::Start(start)) => start,
+            // There is nothing to end, so any order to stop is carried out.
+            Ok(FromController::Stop(stop)) if stop.mode() == StopMode::StopGraceful => {
+                return self.finish(Outcome::Finished).await;
+            }
+            Ok(FromController::Stop(_)) => return Outcome::Stopped,
+            Ok(FromController::Checkpoint(_) | FromController::Publish(_) | FromController::Adopt(_)) => {
+                return Outcome::Lost("the controller wants a checkpoint of a job that it has not started".into());
+            }
+            Err(reason) => return Outcome::Lost(reason),
+        };
+        let (reports, reported) = mpsc::unbounded_channel();
+        match start_job(pipeline, &start, epoch_rows, &self.identity, reports, data).await {
+            Ok((job, restored)) => self.run(register(pipeline, &self.identity), job, restored, reported).await,
+            Err(failure) => self.finish(Outcome::Failed(failure)).await,
+        }
+    }
+
+    /// `restored` is the epoch that the job goes on from, 0: none.
+    async fn run(
+        &mut self,
+        register: Register,
+        job: Job,
+        restored: u64,
+        mut reported: mpsc::UnboundedReceiver<Report>,
+    ) -> Outcome {
+        let counters = job.counters();
+        let progress = || Progress { tasks: counters.iter().map(|counters| counters.snapshot()).collect() };
+        let controls = job.controls();
+        let mut tenure = Tenure::new(controls.clone(), self.identity.generation, restored);
+        // While there is no controller: the search for one.
+        let mut search: Option<Search> = None;
+        let mut ended = Box::pin(job.wait());
+        let mut ticks = tokio::time::interval(PROGRESS_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let _ = self.streams.send(FromWorker::Started(Started {})).await;
+        let outcome = loop {
+            let from = tenure.generation();
+            tokio::select! {
+                biased;
+                ended = &mut ended => break match ended {
+                    Ok(Ending::Finished) => Outcome::Finished,
+                    Ok(Ending::Stopped) => Outcome::Stopped,
+                    Err(failure) => Outcome::Failed(failure),
+                },
+                Some(report) = reported.recv() => {
+                    if let Err(failure) = self.report(tenure.report(report), search.is_none()).await {
+                        controls.stop(Stop::Immediate);
+                        let _ = ended.await;
+                        break Outcome::Failed(failure);
+                    }
+                }
+                message = self.streams.inbox.message(), if search.is_none() => match message {
+                    Ok(Some(ControllerMessage { message: Some(FromController::Stop(stop)) })) => {
+                        tenure.stop(from, match stop.mode() {
+                            StopMode::StopGraceful => Stop::Graceful,
+                            StopMode::StopImmediate => Stop::Immediate,
+                        });
+                    }
+                    Ok(Some(ControllerMessage { message: Some(FromController::Checkpoint(checkpoint)) })) => {
+                        tenure.checkpoint(from, Barrier { epoch: checkpoint.epoch, last: checkpoint.last });
+                    }
+                    Ok(Some(ControllerMessage { message: Some(FromController::Publish(publish)) })) => {
+                        tenure.publish(from, publish.epoch);
+                    }
+                    Ok(Some(_)) => tracing::warn!("the controller sent a message that means nothing to a running job"),
+                    Ok(None) | Err(_) => {
+                        let reason = message.err().map_or("it closed the stream".into(), |status| status.to_string());
+                        let Some(reattach) = self.identity.reattach.clone() else {
+                            controls.stop(Stop::Immediate);
+                            let _ = ended.await;
+                            return Outcome::Lost(format!("lost the controller: {reason}"));
+                        };
+                        tracing::warn!("lost the controller, going on without: {reason}");
+                        let standing = Some(tenure.standing());
+                        let register = Register { generation: tenure.generation(), standing, ..register.clone() };
+                        search = Some(Box::pin(find_controller(reattach, self.identity.controller.clone(), register)));
+                    }
+                },
+                found = found(&mut search) => match found {
+                    Ok((controller, streams, adopt)) => {
+                        tracing::info!(adopt.generation, "another controller has adopted this worker");
+                        search = None;
+                        (self.identity.controller, self.streams) = (controller, streams);
+                        let again = tenure.adopt(adopt.generation, adopt.epoch);
+                        let _ = self.streams.send(FromWorker::Started(Started {})).await;
+                        for report in again {
+                            let _ = self.report(report, true).await;
+                        }
+                    }
+                    Err(reason) => {
+                        controls.stop(Stop::Immediate);
+                        let _ = ended.await;
+                        return Outcome::Lost(reason);
+                    }
+                },
+                _ = ticks.tick() => {
+                    let progress = FromWorker::Progress(progress());
+                    let _ = self.streams.outbox.try_send(WorkerMessage { message: Some(progress) });
+                }
+            }
+        };
+        if search.is_some() {
+            // Nobody hears how it has ended. Whoever comes goes by the log.
+            return outcome;
+        }
+        // What tasks said before they ended is heard before their end.
+        while let Ok(report) = reported.try_recv() {
+            if let (Err(failure), Outcome::Finished) = (self.report(tenure.report(report), true).await, &outcome) {
+                return self.finish(Outcome::Failed(failure)).await;
+            }
+        }
+        let _ = self.streams.send(FromWorker::Progress(progress())).await;
+        self.finish(outcome).await
+    }
+
+    /// Passes on what a task says of a checkpoint, if anybody `listens`; an error if its part could not be written.
+    async fn report(&self, report: Report, listens: bool) -> Result<(), TaskFailure> {
+        let message = match report {
+            Report::Snapshot(snapshot) => {
+                let snapshot = serde_json::to_string(&snapshot).expect("a snapshot is JSON");
+                FromWorker::TaskCheckpointed(TaskCheckpointed { snapshot })
+            }
+            Report::Published { stage, task, epoch } => {
+                FromWorker::TaskPublished(TaskPublished { stage: stage as u32, task: task as u32, epoch })
+            }
+            Report::Failed { stage, task, error } => {
+                return Err(TaskFailure { stage, stage_name: String::new(), task, error });
+            }
+        };
+        if listens {
+            // A controller that does not is found by the stream.
+            let _ = self.streams.send(message).await;
+        }
+        Ok(())
+    }
+
+    /// Says the last word, and waits until it has been heard.
+    async fn finish(&mut self, outcome: Outcome) -> Outcome {
+        let last = match &outcome {
+            Outcome::Finished => Some(FromWorker::Finished(Finished {})),
+            Outcome::Failed(failure) => Some(FromWorker::TaskFailed(task_failed(failure))),
+            Outcome::Stopped | Outcome::Lost(_) => None,
+        };
+        if let Some(last) = last
+            && self.streams.send(last).await.is_err()
+        {
+            return outcome;
+        }
+        // Closing our half tells the controller that there is no more; its half closes when it has read everything.
+        self.streams.outbox = mpsc::channel(1).0;
+        let heard = async { while let Ok(Some(_)) = self.streams.inbox.message().await {} };
+        if tokio::time::timeout(GOODBYE_MOST, heard).await.is_err() {
+            tracing::warn!("the controller did not close the stream in {GOODBYE_MOST:?}");
+        }
+        outcome
+    }
+}
+
+/// Where the next controller is, the streams to it, and its first word.
+type Found = (String, Streams, Adopt);
+type Search = BoxFuture<'static, Result<Found, String>>;
+
+/// What a search has found; for ever without one.
+async fn found(search: &mut Option<Search>) -> Result<Found, String> {
+    match search {
+        Some(search) => search.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Looks for a controller that adopts this worker, until it finds one, or one that wants it to end, or the time is over.
+async fn find_controller(reattach: Reattach, before: String, register: Register) -> Result<Found, String> {
+    let begun = Instant::now();
+    let mut reason = String::new();
+    while begun.elapsed() < reattach.most {
+        let mut controllers: Vec<String> = address_in(&reattach.file).into_iter().collect();
+        controllers.extend((!controllers.contains(&before)).then(|| before.clone()));
+        for controller in controllers {
+            let left = reattach.most.saturating_sub(begun.elapsed());
+            let adopted = tokio::time::timeout(left.min(ADOPT_MOST), ask_to_adopt(&controller, register.clone())).await;
+            match adopted {
+                Ok(Ok(Ok((streams, adopt)))) => return Ok((controller, streams, adopt)),
+                Ok(Err(refused)) => return Err(refused),
+                Ok(Ok(Err(failed))) => reason = failed,
+                Err(_) => reason = format!("the controller at {controller} does not answer"),
+            }
+        }
+        tokio::time::sleep(SEARCH_PAUSE).await;
+    }
+    Err(format!("no controller has come back in {:?}: {reason}", reattach.most))
+}
+
+/// Where the controller is that runs on a state directory now.
+fn address_in(file: &std::path::Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let document: serde_json::Value = serde_json::from_str(&text).ok()?;
+    document["address"].as_str().map(str::to_owned)
+}
+
+/// The inner error: this one does not want it, or not yet; the outer one: it is to end.
+async fn ask_to_adopt(controller: &str, register: Register) -> Result<Result<(Streams, Adopt), String>, String> {
+    let mut streams = match Streams::open(controller, register, 1).await {
+        Ok(streams) => streams,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    match streams.receive().await {
+        Ok(FromController::Adopt(adopt)) => Ok(Ok((streams, adopt))),
+        Ok(FromController::Stop(_)) => Err(format!("the controller at {controller} goes on without this worker")),
+        Ok(_) => Ok(Err(format!("the controller at {controller} does not know this worker"))),
+        Err(reason) => Ok(Err(reason)),
+    }
+}
+
+async fn connect(controller: &str, tries: u32) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(controller.to_owned())
         .map_err(|error| format!("\"{controller}\" is not the URL of a controller: {error}"))?
         .connect_timeout(CONNECT_MOST)
@@ -272,7 +409,7 @@ async fn connect(controller: &str) -> Result<Channel, String> {
     loop {
         match endpoint.connect().await {
             Ok(channel) => return Ok(channel),
-            Err(error) if tried == CONNECT_TRIES => {
+            Err(error) if tried >= tries => {
                 return Err(format!("cannot connect to the controller at {controller}: {}", causes(&error)));
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100) * tried).await,
@@ -299,7 +436,7 @@ async fn start_job(
     identity: &Identity,
     reports: mpsc::UnboundedSender<Report>,
     data: &Handle,
-) -> Result<Job, TaskFailure> {
+) -> Result<(Job, u64), TaskFailure> {
     let whole = |error| TaskFailure { stage: 0, stage_name: String::new(), task: 0, error };
     let unreadable = |what: &str, error| whole(TaskError::fatal(format!("cannot read the job's {what}: {error}")));
     let plan: JobPlan = serde_json::from_str(&start.plan).map_err(|error| unreadable("plan", error))?;
@@ -315,22 +452,26 @@ async fn start_job(
         },
         epoch_rows,
     };
-    let mut keeping = None;
+    let (mut keeping, mut restored) = (None, 0);
     if !start.checkpoint_url.is_empty() {
         let objects = open_objects(&start.checkpoint_url)
             .map_err(|error| whole(TaskError::user(format!("cannot open the checkpoint store: {error}"))))?;
         let restore = match start.restore.as_str() {
             "" => None,
-            text => Some(Arc::new(serde_json::from_str(text).map_err(|error| unreadable("checkpoint", error))?)),
+            text => {
+                let manifest: Manifest = serde_json::from_str(text).map_err(|error| unreadable("checkpoint", error))?;
+                restored = manifest.epoch;
+                Some(Arc::new(manifest))
+            }
         };
         let (job, generation) = (identity.job_id.clone(), identity.generation);
         let compact_after = Some(start.compact_after as usize).filter(|files| *files > 0);
         keeping = Some(Keeping { objects, job, generation, reports, restore, compact_after });
     }
     let handle = data.clone();
-    data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, keeping) })
-        .await
-        .unwrap_or_else(|error| Err(whole(TaskError::fatal(format!("cannot start the job: {error}")))))
+    let job = data.spawn(async move { Job::start(pipeline, &plan, limits, &handle, keeping) }).await;
+    let job = job.unwrap_or_else(|error| Err(whole(TaskError::fatal(format!("cannot start the job: {error}")))))?;
+    Ok((job, restored))
 }
 
 fn task_failed(failure: &TaskFailure) -> TaskFailed {
@@ -352,7 +493,6 @@ fn task_failed(failure: &TaskFailure) -> TaskFailed {
 mod tests {
     use std::sync::Mutex;
 
-    use futures::future::BoxFuture;
     use protocol::rpc::Stop as StopMessage;
     use protocol::rpc::controller_server::{Controller, ControllerServer};
     use tokio::net::TcpListener;
@@ -385,14 +525,21 @@ mod tests {
         }
     }
 
-    async fn attach_to(script: Script) -> Outcome {
+    /// A controller with that life, and where it is.
+    async fn listen(script: Script) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let controller = format!("http://{}", listener.local_addr().unwrap());
         let server = tonic::transport::Server::builder()
             .add_service(ControllerServer::new(Toy { script }))
             .serve_with_incoming(TcpListenerStream::new(listener));
         tokio::spawn(server);
-        let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
+        controller
+    }
+
+    async fn attach_to(script: Script) -> Outcome {
+        let controller = listen(script).await;
+        let identity =
+            Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3, reattach: None };
         attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await
     }
 
@@ -520,11 +667,103 @@ mod tests {
         assert!(!toys::is_closed("rpc lost"));
     }
 
+    /// Attaches to one, and then finds the other.
+    async fn goes_from_one_to_another(first: Script, second: Script, most: Duration) -> Outcome {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("controller.json");
+        let next = serde_json::json!({ "address": listen(second).await, "secret": "not for workers" });
+        std::fs::write(&file, next.to_string()).unwrap();
+        let identity = Identity {
+            controller: listen(first).await,
+            worker_id: "w".into(),
+            job_id: "j".into(),
+            generation: 3,
+            reattach: Some(Reattach { file, most }),
+        };
+        attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await
+    }
+
+    /// A job with checkpoints, up to where both of its tasks have reported the first.
+    async fn is_in_flight(inbox: &mut Streaming<WorkerMessage>, outbox: &Outbox, plan: JobPlan) {
+        static KEPT: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
+        let kept = KEPT.get_or_init(|| tempfile::tempdir().unwrap()).path().to_string_lossy().into_owned();
+        let FromController::Start(start) = start(&plan) else { unreachable!() };
+        let start = Start { checkpoint_url: kept, ..start };
+        assert!(matches!(hear(inbox).await, Some(FromWorker::Register(register)) if register.standing.is_none()));
+        say(outbox, FromController::Start(start)).await;
+        while !matches!(hear(inbox).await, Some(FromWorker::Started(_))) {}
+        say(outbox, FromController::Checkpoint(rpc::Checkpoint { epoch: 4, last: false })).await;
+        for _ in 0..2 {
+            while !matches!(hear(inbox).await, Some(FromWorker::TaskCheckpointed(_))) {}
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_goes_from_one_controller_to_the_next() {
+        let outcome = goes_from_one_to_another(
+            |mut inbox, outbox| {
+                Box::pin(async move {
+                    is_in_flight(&mut inbox, &outbox, toys::plan_to_sink("rpc adopted", usize::MAX, 1)).await;
+                })
+            },
+            |mut inbox, outbox| {
+                Box::pin(async move {
+                    let Some(FromWorker::Register(register)) = hear(&mut inbox).await else { panic!("no register") };
+                    let standing = rpc::Standing { first_generation: 3, begun: 4, ..rpc::Standing::default() };
+                    assert_eq!((register.generation, register.standing), (3, Some(standing)));
+                    say(&outbox, FromController::Adopt(Adopt { generation: 5, epoch: 6 })).await;
+                    let mut said_again = 0;
+                    while said_again < 2 {
+                        if let Some(FromWorker::TaskCheckpointed(said)) = hear(&mut inbox).await {
+                            assert!(said.snapshot.contains("\"epoch\":6"), "{}", said.snapshot);
+                            said_again += 1;
+                        }
+                    }
+                    say(&outbox, FromController::Publish(rpc::Publish { epoch: 6 })).await;
+                    let published = loop {
+                        if let Some(FromWorker::TaskPublished(published)) = hear(&mut inbox).await {
+                            break published;
+                        }
+                    };
+                    assert_eq!((published.stage, published.epoch), (1, 6));
+                    say(&outbox, FromController::Stop(StopMessage { mode: StopMode::StopImmediate.into() })).await;
+                    hear_all(inbox).await;
+                })
+            },
+            Duration::from_secs(60),
+        )
+        .await;
+        assert_eq!(outcome, Outcome::Stopped);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_worker_that_is_not_wanted_any_more_ends() {
+        let first: Script = |mut inbox, outbox| {
+            Box::pin(async move {
+                is_in_flight(&mut inbox, &outbox, toys::plan_to_sink("rpc not wanted", usize::MAX, 1)).await;
+            })
+        };
+        let stop: Script = |inbox, outbox| {
+            Box::pin(async move {
+                say(&outbox, FromController::Stop(StopMessage { mode: StopMode::StopImmediate.into() })).await;
+                hear_all(inbox).await;
+            })
+        };
+        let outcome = goes_from_one_to_another(first, stop, Duration::from_secs(60)).await;
+        assert!(matches!(&outcome, Outcome::Lost(reason) if reason.contains("goes on without")), "{outcome:?}");
+        // One that closes its stream is asked again, until the time is over.
+        let silent: Script = |_inbox, _outbox| Box::pin(async {});
+        let outcome = goes_from_one_to_another(first, silent, Duration::from_millis(700)).await;
+        assert!(matches!(&outcome, Outcome::Lost(reason) if reason.contains("has come back in 700ms")), "{outcome:?}");
+        assert!(!toys::is_closed("rpc not wanted"));
+    }
+
     #[tokio::test]
     async fn no_controller_is_an_outcome() {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let controller = format!("http://127.0.0.1:{port}");
-        let identity = Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3 };
+        let identity =
+            Identity { controller, worker_id: "w".into(), job_id: "j".into(), generation: 3, reattach: None };
         let outcome = attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await;
         let Outcome::Lost(reason) = outcome else { panic!("not {outcome:?}") };
         assert!(reason.starts_with("cannot connect to the controller at http://127.0.0.1:"), "{reason}");

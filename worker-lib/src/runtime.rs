@@ -26,7 +26,7 @@
 //! own: that is an atomic load more than the system's.
 //!
 //! Not here: the loop of a task (`task`), queues and routing (`exchange`), state files (`files`) and how they become fewer
-//! (`compact`), the controller (`rpc`), what every stage is tested for ([`conformance`]).
+//! (`compact`), the controller (`rpc`) and the one after it (`tenure`), what every stage is tested for ([`conformance`]).
 
 pub mod conformance;
 
@@ -37,6 +37,7 @@ pub(crate) mod live;
 mod migration;
 mod stored;
 mod task;
+mod tenure;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -65,6 +66,7 @@ use crate::metrics::{Metered, TaskCounters};
 use crate::stage::{Pipeline, Stage};
 use control::asked;
 pub use control::{Controls, Report, Stop};
+pub use tenure::Tenure;
 use files::{Owner, Share, StateFiles};
 use migration::Migration;
 use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task, Timing};
@@ -187,7 +189,7 @@ impl Job {
         if let Some(manifest) = keeping.as_ref().and_then(|keeping| keeping.restore.as_deref()) {
             check_restore(plan, manifest)?;
         }
-        let controls = Controls::new();
+        let controls = Controls::new(keeping.as_ref().map_or(0, |keeping| keeping.generation));
         let mut made = Vec::with_capacity(plan.tasks());
         for stage in &plan.stages {
             for task in 0..stage.parallelism {

@@ -87,6 +87,94 @@ fn a_checkpoint_goes_from_the_interval_to_the_last_sink() {
 }
 
 #[test]
+fn one_that_is_asked_for_begins_at_once_or_behind_the_one_under_way() {
+    let mut it = coordinator();
+    assert_eq!(it.next_epoch(), 5);
+    assert_eq!(it.step(Event::Take, at(1), 0), [Effect::Begin { epoch: 5, last: false }]);
+    // The one under way may have begun before what the second one is about.
+    assert_eq!((it.next_epoch(), it.step(Event::Take, at(2), 0)), (6, vec![]));
+    it.step(snapshot(0, Some(5)), at(2), 0);
+    let effects = it.step(snapshot(1, Some(5)), at(2), 0);
+    assert_eq!(written(&effects).unwrap().reason, Reason::Asked);
+    it.step(Event::Written { epoch: 5 }, at(2), 0);
+    it.step(published(0, 5), at(3), 0);
+    let effects = it.step(published(1, 5), at(4), 0);
+    let [Effect::Completed(completed), Effect::Begin { epoch: 6, last: false }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let seconds: Vec<_> = completed.tasks.iter().map(|part| part.publish.map(|time| time.as_secs())).collect();
+    assert_eq!(seconds, [Some(1), Some(2)], "how long each sink took");
+    it.step(snapshot(0, Some(6)), at(5), 0);
+    it.step(snapshot(1, Some(6)), at(5), 0);
+    it.step(Event::Written { epoch: 6 }, at(5), 0);
+    it.step(published(0, 6), at(5), 0);
+    it.step(published(1, 6), at(5), 0);
+    // The next one is an interval away.
+    assert_eq!(it.deadline(), Some(at(15)));
+}
+
+/// A worker of generation 2, which has restored checkpoint 1 and committed 3.
+fn standing(begun: u64, published: u64) -> Standing {
+    Standing { first_generation: 2, restored: 1, begun, published, stopping: false }
+}
+
+/// As generation 3 finds the log: its fence is record 4.
+fn inherited(epoch: u64, generation: u64) -> Setting {
+    let mut it = coordinator();
+    it.step(Event::Tick, at(10), 0);
+    it.step(snapshot(0, Some(5)), at(10), 0);
+    let effects = it.step(snapshot(1, None), at(10), 0);
+    let restored = Manifest { epoch, generation, ..written(&effects).unwrap().clone() };
+    Setting { restored: Some(restored), ..setting() }
+}
+
+#[test]
+fn a_worker_is_adopted_where_the_log_says_that_it_is() {
+    let adopt = |setting, standing| Coordinator::adopt(setting, &standing, at(0), 0);
+    // Between two checkpoints. The last one may not be published; a task ended with it.
+    let (mut it, flight, effects) = adopt(inherited(3, 2), standing(3, 1)).unwrap();
+    assert_eq!((flight, effects), (0, vec![Effect::Publish { epoch: 3 }]));
+    assert_eq!(it.repeated(), Some(Effect::Publish { epoch: 3 }));
+    it.step(snapshot(1, None), at(1), 0);
+    assert_eq!(it.step(published(0, 3), at(19), 0), []);
+    assert_eq!(it.step(published(1, 3), at(20), 0), []);
+    assert_eq!(it.step(Event::Tick, at(30), 0), [Effect::Begin { epoch: 5, last: false }]);
+    let effects = it.step(snapshot(0, Some(5)), at(31), 0);
+    assert_eq!(
+        tokens(written(&effects).unwrap()),
+        [json!({ "task": 0, "epoch": 5 })],
+        "those of the end are published"
+    );
+
+    // In the middle of one: its number is this generation's next.
+    let (mut it, flight, effects) = adopt(inherited(3, 2), standing(4, 3)).unwrap();
+    assert_eq!((flight, effects, it.next_epoch()), (5, vec![], 6));
+    assert_eq!(it.repeated(), Some(Effect::Begin { epoch: 5, last: false }));
+    it.step(snapshot(0, Some(5)), at(1), 0);
+    let effects = it.step(snapshot(1, Some(5)), at(1), 0);
+    let manifest = written(&effects).unwrap();
+    assert_eq!((manifest.epoch, manifest.generation), (5, 3));
+
+    // Before and in its first.
+    let restored = || inherited(1, 1);
+    let (it, flight, effects) = adopt(restored(), standing(0, 0)).unwrap();
+    assert_eq!((flight, effects, it.deadline()), (0, vec![], Some(at(10))));
+    assert_eq!(adopt(restored(), standing(2, 0)).unwrap().1, 5);
+    assert_eq!(adopt(setting(), Standing { restored: 0, ..standing(2, 0) }).unwrap().1, 5);
+}
+
+#[test]
+fn a_worker_that_does_not_fit_the_log_is_not_adopted() {
+    let refused = |setting, standing| Coordinator::adopt(setting, &standing, at(0), 0).err();
+    assert!(refused(inherited(3, 2), Standing { stopping: true, ..standing(3, 3) }).is_some());
+    assert!(refused(inherited(3, 2), standing(2, 1)).is_some(), "committed by nobody knows whom");
+    assert!(refused(inherited(3, 2), standing(4, 2)).is_some(), "begun before the last one was published");
+    assert!(refused(inherited(2, 1), standing(0, 0)).is_some(), "it has restored another one");
+    assert!(refused(inherited(1, 1), standing(3, 2)).is_some(), "what it has published is not in the log");
+    assert!(refused(setting(), standing(0, 0)).is_some(), "the log has none");
+}
+
+#[test]
 fn a_stop_waits_for_the_checkpoint_that_is_under_way() {
     let mut it = coordinator();
     it.step(Event::Tick, at(10), 0);

@@ -21,6 +21,8 @@ type Started = (StartWorker, mpsc::Sender<Exit>);
 struct Hands {
     started: Arc<Mutex<Vec<Started>>>,
     kills: Arc<Mutex<Vec<u64>>>,
+    /// Workers that were looked for, with how to end them.
+    found: Arc<Mutex<Vec<(FindWorker, mpsc::Sender<Exit>)>>>,
 }
 
 struct Held {
@@ -38,10 +40,21 @@ impl Scheduler for Hands {
         Box::pin(async move { Ok(Box::new(held) as Box<dyn Worker>) })
     }
 
+    fn find(&self, worker: FindWorker) -> Option<Box<dyn Worker>> {
+        let (exits, exit) = mpsc::channel(4);
+        let held = Held { generation: worker.generation, exit, kill_exits: exits.clone(), kills: self.kills.clone() };
+        self.found.lock().unwrap().push((worker, exits));
+        Some(Box::new(held))
+    }
+
     fn forget(&self, _job_id: &str) {}
 }
 
 impl Worker for Held {
+    fn process(&self) -> Option<ProcessId> {
+        Some(ProcessId { pid: 1, began: self.generation })
+    }
+
     fn exited(&mut self) -> BoxFuture<'_, Exit> {
         Box::pin(async { self.exit.recv().await.unwrap_or_default() })
     }
@@ -111,6 +124,35 @@ impl Attached {
         (!start.restore.is_empty()).then(|| serde_json::from_str(&start.restore).unwrap())
     }
 
+    /// Waits for a barrier and says what tasks say behind it, up to what `Publish` follows.
+    async fn takes_part(&mut self) -> u64 {
+        let epoch = loop {
+            match self.hear().await.expect("a barrier before the end of the stream") {
+                FromController::Checkpoint(checkpoint) => break checkpoint.epoch,
+                _ => {}
+            }
+        };
+        for task in 0..2 {
+            self.say_snapshot(task, epoch).await;
+        }
+        while !matches!(self.hear().await, Some(FromController::Publish(publish)) if publish.epoch == epoch) {}
+        epoch
+    }
+
+    async fn say_snapshot(&self, task: usize, epoch: u64) {
+        let snapshot = TaskSnapshot {
+            stage: 0,
+            task,
+            epoch: Some(epoch),
+            state: Default::default(),
+            tables: vec![],
+            merged: None,
+            times: Default::default(),
+        };
+        let snapshot = serde_json::to_string(&snapshot).unwrap();
+        self.say(Message::TaskCheckpointed(rpc::TaskCheckpointed { snapshot })).await;
+    }
+
     /// Does what a worker does that is told to stop with a checkpoint; the checkpoint's epoch.
     async fn stops_with_checkpoint(mut self, exit: mpsc::Sender<Exit>) -> u64 {
         let epoch = loop {
@@ -120,17 +162,7 @@ impl Attached {
             }
         };
         for task in 0..2 {
-            let snapshot = TaskSnapshot {
-                stage: 0,
-                task,
-                epoch: Some(epoch),
-                state: Default::default(),
-                tables: vec![],
-                merged: None,
-                times: Default::default(),
-            };
-            let snapshot = serde_json::to_string(&snapshot).unwrap();
-            self.say(Message::TaskCheckpointed(rpc::TaskCheckpointed { snapshot })).await;
+            self.say_snapshot(task, epoch).await;
         }
         while !matches!(self.hear().await, Some(FromController::Publish(publish)) if publish.epoch == epoch) {}
         self.say(Message::Finished(rpc::Finished {})).await;
@@ -427,5 +459,232 @@ async fn a_job_is_stopped_with_a_savepoint_and_goes_back_to_it() {
     let (worker, _exit) = bench.hands.worker(5).await;
     let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
     assert_eq!(attached.hears_start().await.map(|manifest| manifest.epoch), Some(saved[0]));
+    job.stop(StopMode::Immediate).await;
+}
+
+#[tokio::test]
+async fn a_savepoint_is_made_of_a_job_that_goes_on() {
+    let Bench { controller, hands, directory } = bench(1).await;
+    let spec = spec_in(&directory);
+    let job = controller.submit(spec.clone()).await.unwrap();
+    let refused = job.checkpoint().await.unwrap_err();
+    assert!(refused.message.starts_with("the job cannot take a checkpoint now: it is "), "{refused}");
+    let (worker, exit) = hands.worker(1).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+
+    // Two wishes at a time are two checkpoints, or one: both have a name.
+    let (monday, also_monday, epoch) = tokio::join!(job.savepoint("monday"), job.savepoint("also-monday"), async {
+        let first = attached.takes_part().await;
+        (first, attached.takes_part().await)
+    });
+    let (monday, also_monday) = (monday.unwrap(), also_monday.unwrap());
+    assert_eq!((monday.min(also_monday), monday.max(also_monday)), epoch);
+    for name in ["monday", "also-monday"] {
+        assert!(controller.has_savepoint(&spec.checkpoints, job.id(), name).await.unwrap());
+    }
+    let refused = job.savepoint("monday").await.unwrap_err();
+    assert_eq!(refused.message, "cannot make the savepoint: savepoint \"monday\" already exists");
+    assert_eq!(job.savepoint("a/b").await.unwrap_err().class, ErrorClass::User);
+    let (taken, epoch) = tokio::join!(job.checkpoint(), attached.takes_part());
+    assert_eq!((taken.unwrap(), job.status().borrow().state), (epoch, JobState::Running));
+
+    // Who waits for one that does not come to be is told why.
+    let broken =
+        rpc::TaskFailed { class: rpc::ErrorClass::Retryable.into(), message: "reset".into(), ..Default::default() };
+    let (missed, ()) = tokio::join!(job.savepoint("tuesday"), async {
+        while !matches!(attached.hear().await, Some(FromController::Checkpoint(_))) {}
+        attached.say(Message::TaskFailed(broken)).await;
+    });
+    assert_eq!(missed.unwrap_err().message, "the job is Recovering before the checkpoint is taken: reset");
+    assert!(!controller.has_savepoint(&spec.checkpoints, job.id(), "tuesday").await.unwrap());
+    exit.send(exited(1)).await.unwrap();
+    job.stop(StopMode::Immediate).await;
+}
+
+#[tokio::test]
+async fn people_ask_a_running_controller() {
+    use crate::operator::{Operator, OperatorError};
+    let Bench { controller, hands, directory } = bench(0).await;
+    let state = directory.path().join("state");
+    let mut operator = Operator::connect(&state, "").await.unwrap();
+    let none = operator.status().await.unwrap_err();
+    assert_eq!((none.to_string(), none.is_usage()), ("no job runs".into(), true));
+    let job = controller.submit(spec_in(&directory)).await.unwrap();
+    let (worker, exit) = hands.worker(1).await;
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+
+    let (saved, epoch) = tokio::join!(operator.savepoint("monday"), attached.takes_part());
+    assert_eq!(saved.unwrap(), epoch);
+    let OperatorError::Refused { message, hint, .. } = operator.savepoint("monday").await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(message, "cannot make the savepoint: savepoint \"monday\" already exists");
+    assert_eq!(hint.as_deref(), Some("give another name"));
+    let (taken, epoch) = tokio::join!(operator.checkpoint(), attached.takes_part());
+    assert_eq!(taken.unwrap(), epoch);
+    let progress = rpc::Progress { tasks: vec![rpc::TaskProgress { rows_in: 3, ..Default::default() }] };
+    attached.say(Message::Progress(progress)).await;
+    let mut watched = job.status();
+    watched.wait_for(|status| !status.progress.is_empty() && status.checkpoint.is_some()).await.unwrap();
+    let status = operator.status().await.unwrap();
+    assert_eq!((status.job.as_str(), status.state.as_str(), status.epoch), (job.id(), "Running", Some(epoch)));
+    assert_eq!(status.tasks[0].rows_in, 3);
+    let unknown = Operator::connect(&state, "zzz").await.unwrap().status().await.unwrap_err();
+    assert_eq!(unknown.to_string(), "no job \"zzz\" runs");
+
+    // Another secret is none.
+    let path = state.join(crate::operator::FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let secret = text.split("\"secret\":\"").nth(1).unwrap().split('"').next().unwrap();
+    std::fs::write(&path, text.replace(secret, &secret.chars().rev().collect::<String>())).unwrap();
+    let refused = Operator::connect(&state, "").await.unwrap().status().await.unwrap_err();
+    assert_eq!(refused.to_string(), "the secret is not this controller's");
+
+    let wrong = operator.stop(StopMode::Immediate, Some("tuesday")).await.unwrap_err();
+    assert!(wrong.to_string().starts_with("only a stop with a checkpoint"), "{wrong}");
+    let (stopped, epoch) =
+        tokio::join!(operator.stop(StopMode::Checkpoint, Some("tuesday")), attached.stops_with_checkpoint(exit));
+    let stopped = stopped.unwrap();
+    assert_eq!((stopped.state.as_str(), stopped.savepoint), ("Stopped", Some(epoch)));
+    controller.shutdown().await;
+    assert!(!path.exists());
+}
+
+/// A worker of a running job, that may outlive its controller.
+async fn outliving(bench: &Bench) -> (JobHandle, JobSpec, StartWorker, Attached) {
+    let spec = JobSpec { reattach: Some(Duration::from_secs(60)), ..spec_in(&bench.directory) };
+    let job = bench.controller.submit(spec.clone()).await.unwrap();
+    let (worker, _exit) = bench.hands.worker(1).await;
+    assert_eq!(worker.outlives.as_ref().unwrap().most, Duration::from_secs(60));
+    let mut attached = Attached::new(&worker, |_| {}).await.unwrap();
+    attached.hears_start().await;
+    attached.say(Message::Started(rpc::Started {})).await;
+    reaches(&job, JobState::Running).await;
+    while bench.controller.store().workers().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    (job, spec, worker, attached)
+}
+
+/// The next controller of the directory, which resumes the job. The one before goes on as a zombie.
+async fn next_controller(bench: Bench, spec: &JobSpec) -> (Bench, JobHandle) {
+    let Bench { directory, controller, hands } = bench;
+    drop(controller);
+    let policy = Policy { initial_backoff: Duration::from_millis(1), ..Policy::default() };
+    let later = Controller::start(options(&directory, policy, Some(Arc::new(hands.clone())))).await.unwrap();
+    let last = later.last_job().await.unwrap().unwrap();
+    let job = later.resume(&last, spec.clone()).await.unwrap();
+    (Bench { directory, controller: later, hands }, job)
+}
+
+/// As the worker says it that looks for a controller; it comes again as long as its stream is closed.
+async fn calls(
+    bench: &Bench,
+    worker: &StartWorker,
+    generation: u64,
+    standing: rpc::Standing,
+) -> (Attached, FromController) {
+    let worker = StartWorker { generation, controller: bench.controller.address(), ..worker.clone() };
+    loop {
+        let attached = Attached::new(&worker, |register| register.standing = Some(standing)).await;
+        if let Ok(mut attached) = attached
+            && let Some(answer) = attached.hear().await
+        {
+            return (attached, answer);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_outlives_its_controller_and_its_epoch_in_flight_is_committed_by_the_next() {
+    let bench = bench(0).await;
+    let (zombie, spec, worker, mut attached) = outliving(&bench).await;
+    let (first, ()) = tokio::join!(zombie.checkpoint(), async {
+        attached.takes_part().await;
+    });
+    let asked = tokio::spawn(async move { zombie.checkpoint().await });
+    let Some(FromController::Checkpoint(begun)) = attached.hear().await else { panic!("no barrier") };
+    let (bench, mut job) = next_controller(bench, &spec).await;
+    let first = first.unwrap();
+    let standing =
+        rpc::Standing { first_generation: 1, restored: 0, begun: begun.epoch, published: first, stopping: false };
+    let (mut attached, answer) = calls(&bench, &worker, 1, standing).await;
+    // Its fence is the record that the one in flight would have been.
+    let epoch = begun.epoch + 1;
+    assert_eq!(answer, FromController::Adopt(rpc::Adopt { generation: 2, epoch }));
+    attached.say(Message::Started(rpc::Started {})).await;
+    let running = reaches(&job, JobState::Running).await;
+    assert_eq!((running.generation, running.restarts), (2, 0));
+    for task in 0..2 {
+        attached.say_snapshot(task, epoch).await;
+    }
+    while !matches!(attached.hear().await, Some(FromController::Publish(publish)) if publish.epoch == epoch) {}
+    let stored = bench.controller.store().workers().await.unwrap();
+    assert_eq!((stored[0].1.id.as_str(), stored[0].1.generation), (worker.worker_id.as_str(), 2));
+    // The zombie has nothing to say any more.
+    asked.abort();
+    assert_eq!(bench.hands.started.lock().unwrap().len(), 1, "no other worker was started");
+    let (_, exit) = bench.hands.found.lock().unwrap()[0].clone();
+    job.stop(StopMode::Checkpoint).await;
+    attached.stops_with_checkpoint(exit).await;
+    assert_eq!(job.ended().await.state, JobState::Stopped);
+    assert_eq!(bench.controller.store().workers().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_worker_that_does_not_fit_is_stopped_and_another_started() {
+    let bench = bench(0).await;
+    let (_zombie, spec, worker, _attached) = outliving(&bench).await;
+    let (bench, job) = next_controller(bench, &spec).await;
+    let stopping = rpc::Standing { first_generation: 1, stopping: true, ..Default::default() };
+    let (_attached, answer) = calls(&bench, &worker, 1, stopping).await;
+    assert!(matches!(answer, FromController::Stop(stop) if stop.mode() == rpc::StopMode::StopImmediate));
+    let (third, _exit) = bench.hands.worker(3).await;
+    assert_ne!(third.worker_id, worker.worker_id);
+    assert_eq!(job.status().borrow().restarts, 0);
+    job.stop(StopMode::Immediate).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_has_gone_meanwhile_or_has_another_plan_is_replaced() {
+    let bench = bench(0).await;
+    let (_zombie, spec, _worker, _attached) = outliving(&bench).await;
+    let (bench, job) = next_controller(bench, &spec).await;
+    let (_, exit) = bench.hands.found.lock().unwrap()[0].clone();
+    exit.send(Exit::default()).await.unwrap();
+    bench.hands.worker(3).await;
+    job.stop(StopMode::Immediate).await;
+
+    let mut other = spec.clone();
+    other.tuning.source_batch_rows += 1;
+    let (bench, job) = next_controller(bench, &other).await;
+    // At once: there is nothing to wait for.
+    bench.hands.worker(4).await;
+    job.stop(StopMode::Immediate).await;
+}
+
+#[tokio::test]
+async fn a_worker_whose_stream_breaks_comes_back() {
+    let bench = bench(0).await;
+    let (job, _, worker, mut attached) = outliving(&bench).await;
+    let taken = tokio::spawn({
+        let job = job.clone();
+        async move { job.checkpoint().await }
+    });
+    let Some(FromController::Checkpoint(begun)) = attached.hear().await else { panic!("no barrier") };
+    drop(attached);
+    let standing = rpc::Standing { first_generation: 1, begun: begun.epoch, ..Default::default() };
+    let (mut attached, answer) = calls(&bench, &worker, 1, standing).await;
+    assert_eq!(answer, FromController::Adopt(rpc::Adopt { generation: 1, epoch: 0 }));
+    // It may not have heard.
+    assert_eq!(attached.takes_part().await, begun.epoch);
+    assert_eq!(taken.await.unwrap().unwrap(), begun.epoch);
+    let status = job.status().borrow().clone();
+    assert_eq!((status.state, status.generation), (JobState::Running, 1));
     job.stop(StopMode::Immediate).await;
 }

@@ -3,43 +3,38 @@
 //! The binary is copied from the artifact store, verified on the way, into the job's own directory for this attempt: a
 //! file that some earlier run left there is never executed.
 //!
-//! A worker's life hangs on the controller's in both directions. It has its own process group, so that Ctrl-C in the
+//! A worker's life hangs on the controller's in both directions, unless it is to outlive it. It has its own process group, so that Ctrl-C in the
 //! terminal reaches the controller only, which then stops it in good order; and on Linux it asks the kernel to kill it
 //! when the thread that started it ends, which here is a thread that lives as long as the scheduler. Its stdout is the
 //! controller's: rows go from the sink to the user's pipe without a copy. Its stderr is read line by line.
+//!
+//! One that outlives its controller asks the kernel for nothing, writes no rows to stdout, and has a file for its stderr; the
+//! next controller finds it by its process ([`super::found`]). A controller that ends in good order takes it along.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use artifacts::Store;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{Scheduler, StartWorker, Worker};
+use super::stderr::{From, Stderr};
+use super::{FindWorker, ProcessId, Scheduler, StartWorker, Worker};
 use crate::control::{WorkerLine, WorkerLog};
 use crate::job::{ErrorClass, Failure};
 use crate::state::Exit;
 
 /// From SIGTERM to SIGKILL.
-const ESCALATION: Duration = Duration::from_secs(1);
-/// Lines of stderr that are kept to explain a death, and bytes of one line.
-const LAST_LINES: usize = 20;
-const LINE_BYTES: usize = 8 * 1024;
-/// From a process's end to the end of its stderr, which a child of its own might keep open.
-const STDERR_GRACE: Duration = Duration::from_millis(500);
+pub(super) const ESCALATION: Duration = Duration::from_secs(1);
 /// How often a binary that the kernel calls busy is tried again, and the wait between.
 const BUSY_TRIES: u32 = 20;
 const BUSY_WAIT: Duration = Duration::from_millis(10);
@@ -64,12 +59,18 @@ impl ProcessScheduler {
     fn job_directory(&self, job_id: &str) -> PathBuf {
         self.directory.join(job_id)
     }
+
+    /// The stderr of a worker that outlives its controller.
+    fn log_file(&self, job_id: &str, worker_id: &str) -> PathBuf {
+        self.job_directory(job_id).join(format!("{worker_id}.log"))
+    }
 }
 
 impl Scheduler for ProcessScheduler {
     fn start(&self, worker: StartWorker) -> BoxFuture<'static, Result<Box<dyn Worker>, Failure>> {
         let artifacts = self.artifacts.clone();
         let path = self.job_directory(&worker.job_id).join(format!("pipeline-{}", worker.generation));
+        let log_file = self.log_file(&worker.job_id, &worker.worker_id);
         let log = self.log.clone();
         let spawner = self.spawner.clone();
         Box::pin(async move {
@@ -77,10 +78,23 @@ impl Scheduler for ProcessScheduler {
             tokio::task::spawn_blocking(move || fetch(&artifacts, &binary, &to))
                 .await
                 .map_err(|error| Failure::new(ErrorClass::Fatal, format!("cannot fetch the binary: {error}")))??;
-            let child = spawn(&spawner, &path, &worker).await?;
-            let process: Box<dyn Worker> = Box::new(Process::new(child, &worker, log));
+            let child = spawn(&spawner, &path, &worker, &log_file).await?;
+            let process: Box<dyn Worker> = Box::new(Process::new(child, &worker, log_file, log));
             Ok(process)
         })
+    }
+
+    #[cfg(target_os = "linux")]
+    fn find(&self, worker: FindWorker) -> Option<Box<dyn Worker>> {
+        let (path, log) = (self.log_file(&worker.job_id, &worker.worker_id), self.log.clone());
+        let stderr = || Stderr::of_file(path, From::End, logged(log, worker.job_id, worker.generation));
+        let found = super::found::Found::new(worker.process, stderr)?;
+        Some(Box::new(found))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn find(&self, _worker: FindWorker) -> Option<Box<dyn Worker>> {
+        None
     }
 
     fn forget(&self, job_id: &str) {
@@ -112,10 +126,10 @@ fn fetch(artifacts: &Store, binary: &artifacts::Digest, to: &Path) -> Result<(),
     fs::set_permissions(to, fs::Permissions::from_mode(0o755)).map_err(|error| io_failed("make executable", error))
 }
 
-async fn spawn(spawner: &Spawner, path: &Path, worker: &StartWorker) -> Result<Child, Failure> {
+async fn spawn(spawner: &Spawner, path: &Path, worker: &StartWorker, log_file: &Path) -> Result<Child, Failure> {
     for attempt in 1.. {
-        let (path_here, worker_here) = (path.to_owned(), worker.clone());
-        let spawned = spawner.run(move || command(&path_here, &worker_here).spawn()).await;
+        let (path_here, worker_here, log_here) = (path.to_owned(), worker.clone(), log_file.to_owned());
+        let spawned = spawner.run(move || command(&path_here, &worker_here, &log_here)?.spawn()).await;
         let error = match spawned {
             Ok(child) => return Ok(child),
             Err(error) => error,
@@ -136,7 +150,7 @@ async fn spawn(spawner: &Spawner, path: &Path, worker: &StartWorker) -> Result<C
     Err(Failure::new(ErrorClass::Fatal, "cannot execute the pipeline"))
 }
 
-fn command(path: &Path, worker: &StartWorker) -> Command {
+fn command(path: &Path, worker: &StartWorker, log_file: &Path) -> io::Result<Command> {
     let mut command = Command::new(path);
     command
         .arg("worker")
@@ -149,24 +163,33 @@ fn command(path: &Path, worker: &StartWorker) -> Command {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
-    let parent = std::process::id();
+    if let Some(outlives) = &worker.outlives {
+        let log = fs::OpenOptions::new().create(true).append(true).open(log_file)?;
+        command
+            .arg("--next-controller")
+            .arg(&outlives.next_controller)
+            .args(["--reattach-millis", &outlives.most.as_millis().to_string()])
+            .stdout(Stdio::null())
+            .stderr(log);
+    }
+    let parent = worker.outlives.is_none().then(std::process::id);
     // SAFETY: between fork and exec only async-signal-safe calls are allowed, and no allocation. `prepare` makes three
     // system calls and builds its errors from numbers.
     unsafe {
         command.pre_exec(move || prepare(parent));
     }
-    command
+    Ok(command)
 }
 
-/// Runs in the child, before exec.
-fn prepare(parent: u32) -> io::Result<()> {
+/// Runs in the child, before exec. `parent`: with which it dies.
+fn prepare(parent: Option<u32>) -> io::Result<()> {
     // SAFETY: `signal` with SIG_IGN installs no handler. In a background process group, writing to a terminal that is
     // set to `tostop` would stop the worker.
     if unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) } == libc::SIG_ERR {
         return Err(io::Error::last_os_error());
     }
     #[cfg(target_os = "linux")]
-    {
+    if let Some(parent) = parent {
         // SAFETY: PR_SET_PDEATHSIG takes one number and concerns the calling process only.
         if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } == -1 {
             return Err(io::Error::last_os_error());
@@ -214,25 +237,22 @@ struct Process {
     child: Child,
     pid: Option<u32>,
     escalate_at: Option<Instant>,
-    last_lines: Arc<Mutex<VecDeque<String>>>,
-    stderr: Option<JoinHandle<()>>,
+    stderr: Stderr,
+}
+
+/// What becomes of a worker's lines.
+fn logged(log: WorkerLog, job_id: String, generation: u64) -> impl FnMut(String) + Send + 'static {
+    move |line| log(&WorkerLine { job_id: job_id.clone(), generation, line })
 }
 
 impl Process {
-    fn new(mut child: Child, worker: &StartWorker, log: WorkerLog) -> Self {
-        let last_lines = Arc::new(Mutex::new(VecDeque::new()));
-        let stderr = child.stderr.take().map(|pipe| {
-            let (kept, job_id, generation) = (last_lines.clone(), worker.job_id.clone(), worker.generation);
-            tokio::spawn(read_lines(pipe, move |line| {
-                let mut kept = lines_of(&kept);
-                if kept.len() == LAST_LINES {
-                    kept.pop_front();
-                }
-                kept.push_back(line.clone());
-                log(&WorkerLine { job_id: job_id.clone(), generation, line });
-            }))
-        });
-        Process { pid: child.id(), child, escalate_at: None, last_lines, stderr }
+    fn new(mut child: Child, worker: &StartWorker, log_file: PathBuf, log: WorkerLog) -> Self {
+        let line = logged(log, worker.job_id.clone(), worker.generation);
+        let stderr = match child.stderr.take() {
+            Some(pipe) => Stderr::of_pipe(pipe, line),
+            None => Stderr::of_file(log_file, From::Begin, line),
+        };
+        Process { pid: child.id(), child, escalate_at: None, stderr }
     }
 
     /// To the whole group: whatever the worker may have started goes with it.
@@ -246,11 +266,7 @@ impl Process {
     }
 
     async fn explain(&mut self, status: io::Result<ExitStatus>) -> Exit {
-        if let Some(stderr) = self.stderr.take() {
-            // On time-out the reader is left to itself; it ends with its pipe.
-            let _ = tokio::time::timeout(STDERR_GRACE, stderr).await;
-        }
-        let stderr = lines_of(&self.last_lines).make_contiguous().join("\n");
+        let stderr = self.stderr.last_lines().await;
         match status {
             Ok(status) => Exit { code: status.code(), signal: status.signal(), stderr },
             Err(_) => Exit { code: None, signal: None, stderr },
@@ -259,6 +275,16 @@ impl Process {
 }
 
 impl Worker for Process {
+    #[cfg(target_os = "linux")]
+    fn process(&self) -> Option<ProcessId> {
+        super::found::identify(self.child.id()?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn process(&self) -> Option<ProcessId> {
+        None
+    }
+
     fn exited(&mut self) -> BoxFuture<'_, Exit> {
         Box::pin(async move {
             loop {
@@ -286,34 +312,11 @@ impl Worker for Process {
     }
 }
 
-fn lines_of(lines: &Mutex<VecDeque<String>>) -> MutexGuard<'_, VecDeque<String>> {
-    lines.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hands over each line of a stream, cut at [`LINE_BYTES`], until it ends.
-async fn read_lines(mut pipe: impl AsyncRead + Unpin, mut line: impl FnMut(String)) {
-    let mut block = [0; 4096];
-    let mut open = Vec::new();
-    loop {
-        let read = match pipe.read(&mut block).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => read,
-        };
-        for &byte in &block[..read] {
-            match byte {
-                b'\n' => line(String::from_utf8_lossy(&std::mem::take(&mut open)).trim_end().to_string()),
-                _ if open.len() < LINE_BYTES => open.push(byte),
-                _ => {}
-            }
-        }
-    }
-    if !open.is_empty() {
-        line(String::from_utf8_lossy(&open).trim_end().to_string());
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::Outlives;
     use super::*;
 
     struct Bench {
@@ -342,6 +345,7 @@ mod tests {
             generation: 3,
             binary,
             controller: "http://127.0.0.1:1".into(),
+            outlives: None,
         }
     }
 
@@ -393,13 +397,26 @@ mod tests {
         assert_eq!(exit.signal, Some(libc::SIGKILL));
     }
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn lines_are_cut_and_an_unfinished_one_is_not_lost() {
-        let mut text = vec![b'x'; LINE_BYTES + 100];
-        text.extend_from_slice(b"\nshort\r\n\nlast");
-        let mut lines = vec![];
-        read_lines(&text[..], |line| lines.push(line)).await;
-        assert_eq!(lines[0].len(), LINE_BYTES);
-        assert_eq!(lines[1..], ["short", "", "last"]);
+    async fn a_worker_that_outlives_its_controller_is_found_by_the_next() {
+        let bench = bench();
+        let script = "#!/bin/sh\necho \"$@\" >&2\nwhile :; do sleep 0.05; done\n";
+        let blob = bench.store.put_bytes(script.as_bytes()).unwrap();
+        let outlives = Outlives { next_controller: "/next".into(), most: Duration::from_secs(7) };
+        let start = StartWorker { outlives: Some(outlives), ..worker(blob.digest) };
+        let first = bench.scheduler.start(start).await.unwrap();
+        while bench.lines.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(bench.lines.lock().unwrap()[0].ends_with("--next-controller /next --reattach-millis 7000"));
+        let process = first.process().unwrap();
+        // As if the first controller had been killed, which drops nothing.
+        std::mem::forget(first);
+        let find = FindWorker { job_id: "job".into(), worker_id: "worker".into(), generation: 4, process };
+        let mut found = bench.scheduler.find(find.clone()).unwrap();
+        found.kill();
+        found.exited().await;
+        assert!(bench.scheduler.find(find).is_none());
     }
 }

@@ -60,7 +60,13 @@ impl Running {
                 self.disconnected.get_or_insert(now.time);
                 Next::stay(State::Running(self))
             }
-            WorkerEvent::Registered | WorkerEvent::Started => Next::stay(State::Running(self)),
+            WorkerEvent::Registered => {
+                // It has come back.
+                self.disconnected = None;
+                self.last_heartbeat = self.last_heartbeat.max(now.time);
+                Next::stay(State::Running(self))
+            }
+            WorkerEvent::Started | WorkerEvent::NotAdopted => Next::stay(State::Running(self)),
         }
     }
 }

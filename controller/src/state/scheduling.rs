@@ -1,4 +1,5 @@
-//! Scheduling: a worker of a new generation is being started. Waits for it to attach, then for its tasks to run.
+//! Scheduling: a worker of a new generation is being started. Waits for it to attach, then for its tasks to run. The
+//! generation may go on with a worker that runs; when that comes to nothing, the next one starts another.
 
 use super::finishing::Finishing;
 use super::running::Running;
@@ -48,6 +49,7 @@ impl Scheduling {
             }
             WorkerEvent::Started => Running::enter(now),
             WorkerEvent::Finished => Finishing::enter(facts, now),
+            WorkerEvent::NotAdopted => Scheduling::enter(facts, now),
             WorkerEvent::NotStarted(failure) => fail(facts, failure, Worker::Gone, now),
             WorkerEvent::TaskFailed(failure) => fail(facts, failure, Worker::Alive, now),
             WorkerEvent::Exited(exit) => fail(facts, &exit.unexpected(), Worker::Gone, now),

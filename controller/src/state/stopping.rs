@@ -82,6 +82,7 @@ fn drain(mode: StopMode, deadline: Time, facts: &mut Facts, event: &Event, now: 
             WorkerEvent::TaskFailed(failure) => Failing::enter(facts, failure.clone(), Worker::Alive, now),
             WorkerEvent::NotStarted(failure) => Failing::enter(facts, failure.clone(), Worker::Gone, now),
             WorkerEvent::Exited(exit) => Failing::enter(facts, exit.unexpected(), Worker::Gone, now),
+            WorkerEvent::NotAdopted => Next::stay(State::Stopped(Stopped)),
             WorkerEvent::Registered | WorkerEvent::Heartbeat | WorkerEvent::Disconnected => stay(vec![]),
         },
         Event::Start | Event::Stop(StopMode::Graceful | StopMode::Checkpoint) | Event::Tick => stay(vec![]),

@@ -43,6 +43,7 @@ fn any_failure() -> impl Strategy<Value = Failure> {
 fn any_event() -> impl Strategy<Value = Event> {
     let said = prop_oneof![
         any_failure().prop_map(WorkerEvent::NotStarted),
+        Just(WorkerEvent::NotAdopted),
         Just(WorkerEvent::Registered),
         Just(WorkerEvent::Started),
         Just(WorkerEvent::Heartbeat),
@@ -256,6 +257,25 @@ fn healthy_running_forgives_earlier_restarts() {
     job = step(&job, &worker(1, exit(1)), at(201)).0;
     assert_eq!(job.state.name(), JobState::Failed, "an exit code is no retryable failure");
     assert_eq!(job.facts.restarts, 0);
+}
+
+#[test]
+fn a_worker_that_comes_back_is_not_lost() {
+    let mut job = Job::new(policy(Some(0)), 0);
+    job = step(&job, &Event::Start, at(0)).0;
+    job = step(&job, &worker(1, WorkerEvent::Started), at(1)).0;
+    job = step(&job, &worker(1, WorkerEvent::Disconnected), at(5)).0;
+    assert_eq!(job.deadline(), Some(at(7).time));
+    job = step(&job, &worker(1, WorkerEvent::Registered), at(6)).0;
+    assert_eq!((job.state.name(), job.deadline()), (JobState::Running, Some(at(36).time)));
+}
+
+#[test]
+fn what_cannot_be_adopted_is_followed_by_another_at_no_cost() {
+    let mut job = Job::new(policy(Some(0)), 7);
+    let (states, effects) = play(&mut job, &[Event::Start, worker(8, WorkerEvent::NotAdopted)]);
+    assert_eq!((states, job.facts.restarts), (vec![JobState::Scheduling; 2], 0));
+    assert_eq!(effects, [Effect::StartWorker { generation: 8 }, Effect::StartWorker { generation: 9 }]);
 }
 
 #[test]

@@ -91,6 +91,11 @@ impl Compaction {
         Compaction { tables: tables.collect(), files, share, least, merging: JoinSet::new() }
     }
 
+    /// The generation that has the job, by which files are named.
+    pub(super) fn name_by(&mut self, generation: u64) {
+        self.files.generation = generation;
+    }
+
     /// If a merge has come to its end since the last snapshot: puts its file into the store as one of this epoch, and says
     /// what it replaces. To be called before the epoch's own files are [added](Self::add).
     pub(super) async fn settle(&mut self, epoch: u64) -> Option<Merged> {

@@ -30,6 +30,8 @@ pub(crate) struct Control {
     pub(crate) barrier: Option<Barrier>,
     /// Sinks publish what belongs to this epoch and earlier ones.
     pub(crate) publish: u64,
+    /// The one that is obeyed, by which state files are named.
+    pub(crate) generation: u64,
 }
 
 /// Steers a job, from anywhere.
@@ -38,15 +40,21 @@ pub struct Controls {
     shared: Arc<Mutex<Shared>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     control: Control,
     tasks: Vec<watch::Sender<Control>>,
 }
 
 impl Controls {
-    pub(crate) fn new() -> Self {
-        Controls { shared: Arc::default() }
+    pub(crate) fn new(generation: u64) -> Self {
+        let control = Control { generation, ..Control::default() };
+        Controls { shared: Arc::new(Mutex::new(Shared { control, tasks: Vec::new() })) }
+    }
+
+    /// Another generation has the job.
+    pub(crate) fn adopt(&self, generation: u64) {
+        self.change(|control| control.generation = control.generation.max(generation));
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Control> {

@@ -7,14 +7,18 @@
 //! **Shares.** Task `t` of `n` has the rows whose keys hash into its range ([`hash_range`]). A restart with another `n`
 //! reads all files whose range overlaps the new one, and leaves out the rows of others. So it does with rows outside of
 //! the hashes that a file is listed with: they are in another file by now ([`super::compact`]).
+//!
+//! **A store that fails**, is full or cannot be written is asked again until it is mended: files are written behind the
+//! task's back, so rows flow on. A task that begins needs its files, and asks for a while.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use artifacts::Digest;
-use artifacts::objects::Objects;
+use artifacts::objects::{ObjectError, Objects};
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
@@ -52,6 +56,20 @@ const BATCH_ROWS: usize = 8_192;
 const FETCHED_AHEAD: usize = 2;
 /// Batches of a file that wait until they are taken in.
 const DECODED_AHEAD: usize = 4;
+/// Pauses before a store that fails is asked again; they double.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often a file is asked for by a task that begins: three quarters of a minute.
+const READ_TRIES: u32 = 15;
+
+/// Waits before a store that fails is asked again; the pause after this one.
+async fn wait_for_store(action: &str, stage: usize, task: usize, error: &ObjectError, pause: Duration) -> Duration {
+    if pause == FIRST_PAUSE || pause == LONGEST_PAUSE {
+        tracing::warn!(stage, task, "cannot {action} a checkpoint, trying again: {error}");
+    }
+    tokio::time::sleep(pause).await;
+    (pause * 2).min(LONGEST_PAUSE)
+}
 
 /// One task, of so many.
 #[derive(Clone, Copy, Debug)]
@@ -132,10 +150,15 @@ impl StateFiles {
             path,
         };
         let name = format!("{}/{}", self.job, file.path);
-        self.objects
-            .put(&name, contents.bytes)
-            .await
-            .map_err(|error| TaskError::retryable(format!("cannot write a checkpoint: {error}")))?;
+        let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.objects.put(&name, contents.bytes.clone()).await {
+            // What makes no sense now will make none later. All else can be mended: the stream goes on meanwhile, and how long
+            // a checkpoint may take is its coordinator's business.
+            if matches!(error, ObjectError::Url(_) | ObjectError::Name { .. }) {
+                return Err(TaskError::fatal(format!("cannot write a checkpoint: {error}")));
+            }
+            pause = wait_for_store("write", stage, task, &error, pause).await;
+        }
         Ok(file)
     }
 
@@ -246,11 +269,17 @@ impl StateFiles {
     /// A file's bytes, unchecked.
     pub(crate) async fn fetch(&self, file: &StateFile) -> Result<Bytes, TaskError> {
         let name = format!("{}/{}", self.job, file.path);
-        let found = self
-            .objects
-            .get(&name)
-            .await
-            .map_err(|error| TaskError::retryable(format!("cannot read a checkpoint: {error}")))?;
+        let (mut pause, mut tries) = (FIRST_PAUSE, 1);
+        let found = loop {
+            match self.objects.get(&name).await {
+                Ok(found) => break found,
+                Err(error) if error.retryable() && tries < READ_TRIES => {
+                    tries += 1;
+                    pause = wait_for_store("read", 0, file.task, &error, pause).await;
+                }
+                Err(error) => return Err(TaskError::retryable(format!("cannot read a checkpoint: {error}"))),
+            }
+        };
         found.ok_or_else(|| {
             TaskError::fatal(format!("the checkpoint's file \"{}/{name}\" is missing", self.objects.url()))
         })

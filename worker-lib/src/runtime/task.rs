@@ -455,7 +455,8 @@ impl Task {
         tables: Vec<TableRows>,
         mut times: SnapshotTimes,
     ) {
-        let Some((files, reports)) = self.checkpoints.managed.clone() else { return };
+        let Some((mut files, reports)) = self.checkpoints.managed.clone() else { return };
+        files.generation = self.control.borrow().generation;
         let (share, specs) = (self.checkpoints.share, self.checkpoints.tables.clone());
         let before = self.upload.take();
         // What a task says last stands for it in every later checkpoint: it cannot replace files in each of them.
@@ -483,6 +484,7 @@ impl Task {
             };
             let mut merged = None;
             if let Some(compaction) = &mut compaction {
+                compaction.name_by(files.generation);
                 merged = compaction.settle(named).await;
                 compaction.add(&written);
             }

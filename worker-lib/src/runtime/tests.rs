@@ -1,8 +1,12 @@
 //! Whole jobs of toys, in this process.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use artifacts::objects::MemoryObjects;
+use artifacts::objects::{Created, Entry, MemoryObjects, ObjectError};
+use bytes::Bytes;
+use futures::future::BoxFuture;
 use protocol::checkpoint::{
     FORMAT, Operator, Reason, StateFile, TableKind, TableSpec, TableState, TaskSnapshot, TaskState,
 };
@@ -649,4 +653,82 @@ async fn a_checkpoint_of_other_tables_is_refused() {
     let other = Manifest { code: "other".into(), ..manifest };
     let refused = check_restore(&plan(&wide), &other).unwrap_err().error.message;
     assert_eq!(refused, "checkpoint 3 was made by code other, the query is now code toys");
+}
+
+/// A store that cannot be written until it is mended.
+#[derive(Debug)]
+struct Full {
+    objects: MemoryObjects,
+    refusals: AtomicUsize,
+    mended: AtomicBool,
+}
+
+impl Objects for Full {
+    fn url(&self) -> &str {
+        "full:"
+    }
+
+    fn put<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), ObjectError>> {
+        if self.mended.load(Relaxed) {
+            return self.objects.put(name, bytes);
+        }
+        self.refusals.fetch_add(1, Relaxed);
+        let (action, path, source) = ("write", name.to_owned(), std::io::ErrorKind::StorageFull.into());
+        Box::pin(async move { Err(ObjectError::Io { action, path, source }) })
+    }
+
+    fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Created, ObjectError>> {
+        self.objects.create(name, bytes)
+    }
+
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ObjectError>> {
+        self.objects.get(name)
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, ObjectError>> {
+        self.objects.list(prefix)
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
+        self.objects.delete(name)
+    }
+}
+
+/// Minutes pass in no time.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_full_holds_up_the_checkpoint_and_not_the_rows() {
+    let store =
+        Arc::new(Full { objects: MemoryObjects::new(), refusals: AtomicUsize::new(0), mended: AtomicBool::new(false) });
+    let table = sums(&[("key", ScalarType::Int64), ("sum(n)", ScalarType::Int64)]);
+    let mut plan = plan_to_sink("full store", 0, 1);
+    plan.stages[0].source.as_mut().unwrap().options["hang"] = true.into();
+    plan.stages[1].generated = true;
+    plan.stages[1].tables = vec![table];
+    let (reports, mut reported) = mpsc::unbounded_channel();
+    let keeping = Keeping {
+        objects: store.clone(),
+        job: "job".into(),
+        generation: 1,
+        reports,
+        restore: None,
+        compact_after: None,
+    };
+    let pipeline = pipeline(&[(1, || Box::new(Changing))]);
+    let job = Job::start(pipeline, &plan, Limits::default(), &Handle::current(), Some(keeping)).unwrap();
+    job.controls().checkpoint(Barrier { epoch: 2, last: false });
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert!(store.refusals.load(Relaxed) > 50);
+    let mut early = Vec::new();
+    while let Ok(report) = reported.try_recv() {
+        early.push(report);
+    }
+    assert!(
+        early.iter().all(|report| matches!(report, Report::Snapshot(snapshot) if snapshot.stage == 0)),
+        "{early:?}"
+    );
+    store.mended.store(true, Relaxed);
+    let Some(Report::Snapshot(snapshot)) = reported.recv().await else { panic!("no report") };
+    assert_eq!((snapshot.stage, snapshot.epoch, snapshot.tables[0].1.is_some()), (1, Some(2), true));
+    job.controls().stop(Stop::Immediate);
+    assert_eq!(job.wait().await, Ok(Ending::Stopped));
 }
