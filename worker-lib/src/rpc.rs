@@ -23,6 +23,7 @@
 //!
 //! Not here: what a job does (`runtime`), processes and arguments (`entry`).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -314,6 +315,8 @@ async fn start_job(
             millis => Duration::from_millis(u64::from(millis)),
         },
         epoch_rows,
+        state_memory: start.state_memory,
+        spill_directory: Some(PathBuf::from(&start.spill_directory)).filter(|at| !at.as_os_str().is_empty()),
     };
     let mut keeping = None;
     if !start.checkpoint_url.is_empty() {

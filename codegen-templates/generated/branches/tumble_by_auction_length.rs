@@ -43,7 +43,7 @@ impl Stage for TumbleByAuctionLength {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, false, cx)
+        self.merge_states(&batch, cx)
     }
 
     fn on_watermark(
@@ -51,7 +51,8 @@ impl Stage for TumbleByAuctionLength {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed)?;
             self.states.release(&closed);
             self.pass_on(batch, cx)?;
@@ -60,9 +61,9 @@ impl Stage for TumbleByAuctionLength {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 1];
-        for changed in self.tumble.changed() {
-            tables[0].push(self.changed_states(&changed), changed.end);
+        let mut tables = TableRows::of_tables(1);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
         }
         Ok(tables)
     }
@@ -75,22 +76,41 @@ impl Stage for TumbleByAuctionLength {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        self.merge_states(batch, true, &mut cx)
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(2)),
+                &[Input::row(batch.array(0)), Input::row(batch.array(1))],
+                &mut cx,
+            )?;
+        self.thaw();
+        self.put_states(batch, true);
+        Ok(())
     }
 
     fn restored(&mut self, watermark: i64) {
         self.tumble.restored(watermark);
     }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|state| state.high.heap())
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
+    }
 }
 
 impl TumbleByAuctionLength {
     /// `GROUP BY auction, length(channel)`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
-        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -100,6 +120,13 @@ impl TumbleByAuctionLength {
                 &[Input::row(batch.array(0)), Input::row(batch.array(1))],
                 cx,
             )?;
+        self.thaw();
+        self.put_states(batch, false);
+        Ok(())
+    }
+
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let n = batch.i64(3);
         let low = batch.i32(4);
         let high = batch.text(5);
@@ -127,11 +154,17 @@ impl TumbleByAuctionLength {
                     .merge(mean_owed_sum.get(row), mean_owed_count.value(row));
             }
         }
-        Ok(())
     }
 
-    /// States of the groups of a window that have changed since the last checkpoint.
-    fn changed_states(&self, changed: &Changed) -> Batch {
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
         let rows = changed.groups.len();
         let states = self.states.changed(changed);
         let mut columns = changed.keys.clone();

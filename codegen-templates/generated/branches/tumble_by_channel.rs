@@ -48,22 +48,23 @@ impl Stage for TumbleByChannel {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed);
             self.states.release(&closed);
-            self.n.release(&closed);
-            self.web.release(&closed);
+            self.n.release(&closed)?;
+            self.web.release(&closed)?;
             self.pass_on(batch, cx)?;
         }
         Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 3];
-        for changed in self.tumble.changed() {
-            tables[0].push(self.changed_states(&changed), changed.end);
-            tables[1].push(self.n.changed(&changed, &self.tumble), changed.end);
-            tables[2].push(self.web.changed(&changed, &self.tumble), changed.end);
+        let mut tables = TableRows::of_tables(3);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
+            self.n.changed(&changed, &self.tumble, &mut tables[1])?;
+            self.web.changed(&changed, &self.tumble, &mut tables[2])?;
         }
         Ok(tables)
     }
@@ -76,9 +77,6 @@ impl Stage for TumbleByChannel {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        if table == 0 {
-            return self.merge_states(batch, true, &mut cx);
-        }
         self.tumble
             .assign(
                 Rows::All(batch.rows),
@@ -86,28 +84,14 @@ impl Stage for TumbleByChannel {
                 &[Input::row(batch.array(0))],
                 &mut cx,
             )?;
+        self.thaw();
+        if table == 0 {
+            self.put_states(batch, true);
+        }
         for part in self.tumble.parts() {
             match table {
-                1 => {
-                    self.n
-                        .assign(
-                            part.bin,
-                            self.tumble.rows_of(part),
-                            self.tumble.groups_of(part),
-                            batch.array(2),
-                            None,
-                        )
-                }
-                2 => {
-                    self.web
-                        .assign(
-                            part.bin,
-                            self.tumble.rows_of(part),
-                            self.tumble.groups_of(part),
-                            batch.array(2),
-                            None,
-                        )
-                }
+                1 => self.n.assign(part, &self.tumble, batch.array(2), None)?,
+                2 => self.web.assign(part, &self.tumble, batch.array(2), None)?,
                 _ => {}
             }
         }
@@ -118,6 +102,26 @@ impl Stage for TumbleByChannel {
         self.tumble.restored(watermark);
         self.n.restored();
         self.web.restored();
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0) + self.n.memory()
+            + self.web.memory()
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            self.n.freeze(&cold, &self.tumble, cx)?;
+            self.web.freeze(&cold, &self.tumble, cx)?;
+            let kept = self
+                .tumble
+                .freeze(&cold, &rows, &[self.n.counts(&cold), self.web.counts(&cold)])?;
+            self.states.keep(cold.bin, kept.as_deref());
+            self.n.keep(cold.bin, kept.as_deref());
+            self.web.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
     }
 }
 
@@ -135,6 +139,7 @@ impl TumbleByChannel {
                 &[Input::row(batch.array(0))],
                 cx,
             )?;
+        self.thaw();
         let web_filter = batch.bool(3);
         let ratio = batch.i64(4);
         let n = batch.array(2).clone();
@@ -151,42 +156,14 @@ impl TumbleByChannel {
                     state.ratio.add(value);
                 }
             }
-            self.n
-                .assign(
-                    part.bin,
-                    self.tumble.rows_of(part),
-                    self.tumble.groups_of(part),
-                    &n,
-                    None,
-                );
-            self.web
-                .assign(
-                    part.bin,
-                    self.tumble.rows_of(part),
-                    self.tumble.groups_of(part),
-                    &web,
-                    Some(&keep2),
-                );
+            self.n.assign(part, &self.tumble, &n, None)?;
+            self.web.assign(part, &self.tumble, &web, Some(&keep2))?;
         }
         Ok(())
     }
 
-    /// `GROUP BY channel`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
-    fn merge_states(
-        &mut self,
-        batch: &Batch,
-        replace: bool,
-        cx: &mut StageContext,
-    ) -> Result<(), TaskError> {
-        self.tumble
-            .assign(
-                Rows::All(batch.rows),
-                Input::row(batch.array(1)),
-                &[Input::row(batch.array(0))],
-                cx,
-            )?;
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let ratio = batch.i64(2);
         for part in self.tumble.parts() {
             let states = self.states.of(part.bin, part.groups);
@@ -198,11 +175,19 @@ impl TumbleByChannel {
                 state.ratio.merge(ratio.get(row));
             }
         }
-        Ok(())
     }
 
-    /// States of the groups of a window that have changed since the last checkpoint.
-    fn changed_states(&self, changed: &Changed) -> Batch {
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+            self.n.put_counts(&self.tumble, batch.array(3));
+            self.web.put_counts(&self.tumble, batch.array(4));
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
         let rows = changed.groups.len();
         let states = self.states.changed(changed);
         let mut columns = changed.keys.clone();

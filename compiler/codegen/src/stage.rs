@@ -23,7 +23,7 @@ use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 23] = [
     "new",
     "main",
     "batch",
@@ -41,7 +41,11 @@ const RESERVED: [&str; 19] = [
     "restore",
     "restored",
     "snapshot",
-    "changed_states",
+    "memory",
+    "evict",
+    "thaw",
+    "put_states",
+    "state_rows",
     "state_columns",
 ];
 

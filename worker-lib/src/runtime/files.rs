@@ -4,6 +4,9 @@
 //! the table's specification (but for intervals: see [`super::stored`]), so that any reader of Parquet can look into it. It
 //! is named by the manifest with its digest, and not read without being checked.
 //!
+//! **Size.** What a task has changed may be more than memory holds, where most of it is on disk: rows are read as they are
+//! encoded, and a file is closed when it has [`FILE_BYTES`]. So an epoch has several files of such a table.
+//!
 //! **Shares.** Task `t` of `n` has the rows whose keys hash into its range ([`hash_range`]). A restart with another `n`
 //! reads all files whose range overlaps the new one, and leaves out the rows of others. So it does with rows outside of
 //! the hashes that a file is listed with: they are in another file by now ([`super::compact`]).
@@ -32,6 +35,7 @@ use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::metrics::batch_bytes;
 use crate::select::Selection;
 use crate::stage::Stage;
 use crate::state::TableRows;
@@ -41,6 +45,9 @@ const HERE_MOST: usize = 20_000;
 
 /// Rows of a batch that is read from a file.
 const BATCH_ROWS: usize = 8_192;
+
+/// A file that has come to this size gets no more rows.
+const FILE_BYTES: usize = 64 << 20;
 
 /// One task, of so many.
 #[derive(Clone, Copy, Debug)]
@@ -78,25 +85,45 @@ pub(crate) struct StateFiles {
 }
 
 impl StateFiles {
-    /// Writes a table's changes; `None` when there are none.
+    /// Writes a table's changes: a file if there are any, and more if they are many.
     pub(crate) async fn write(
         &self,
         spec: &TableSpec,
         rows: TableRows,
         share: Share,
         epoch: u64,
-    ) -> Result<Option<StateFile>, TaskError> {
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let (count, expires) = (rows.rows(), rows.expires);
-        let columns = spec.columns.clone();
-        let bytes = off_thread(count, move || encode(&columns, &rows.batches)).await?;
-        let contents = Contents { bytes, rows: count, expires };
-        self.store(spec, contents, share, epoch, "").await.map(Some)
+    ) -> Result<Vec<StateFile>, TaskError> {
+        self.write_files(spec, rows, share, epoch, FILE_BYTES).await
     }
 
-    /// Puts a file into the store, as one of an epoch. `suffix` tells it from the table's other file of that epoch.
+    async fn write_files(
+        &self,
+        spec: &TableSpec,
+        mut rows: TableRows,
+        share: Share,
+        epoch: u64,
+        file_bytes: usize,
+    ) -> Result<Vec<StateFile>, TaskError> {
+        // A file of a global table takes the place of those before it.
+        let file_bytes = if spec.kind == TableKind::Global { usize::MAX } else { file_bytes };
+        let mut files = Vec::new();
+        while !rows.is_empty() {
+            let columns = spec.columns.clone();
+            let (contents, rest) = off_thread(rows.rows_most(), move || {
+                let contents = encode_some(&columns, &mut rows, file_bytes)?;
+                Ok((contents, rows))
+            })
+            .await?;
+            rows = rest;
+            if contents.rows > 0 {
+                let suffix = if files.is_empty() { String::new() } else { format!("-{}", files.len() + 1) };
+                files.push(self.store(spec, contents, share, epoch, &suffix).await?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Puts a file into the store, as one of an epoch. `suffix` tells it from the table's other files of that epoch.
     pub(crate) async fn store(
         &self,
         spec: &TableSpec,
@@ -128,14 +155,16 @@ impl StateFiles {
         Ok(file)
     }
 
-    /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come.
-    /// Returns, by table, rows that had other columns: no file has them as they are now.
+    /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come;
+    /// `make_room` is called after each batch, with its bytes. Returns, by table, rows that had other columns: no file has
+    /// them as they are now.
     pub(super) async fn restore(
         &self,
         stage: &mut dyn Stage,
         tables: &[TableSpec],
         share: Share,
         restored: &Restored,
+        make_room: &mut (dyn FnMut(&mut dyn Stage, u64) -> Result<(), TaskError> + Send),
     ) -> Result<Vec<TableRows>, TaskError> {
         let (begun, mut bytes, mut all_migrated) = (Instant::now(), 0, Vec::new());
         for (table, (spec, from)) in tables.iter().zip(&restored.tables).enumerate() {
@@ -143,13 +172,16 @@ impl StateFiles {
             let mut migrated = TableRows::default();
             for file in from.files.iter().filter(|file| share.has_some_of(&from.spec, file)) {
                 for (rows, watermark) in self.read(&from.spec, file, share, &restored.owners).await? {
+                    let came = batch_bytes(&rows);
                     let Some(migration) = &migration else {
                         stage.restore(table, &rows, watermark)?;
+                        make_room(stage, came)?;
                         continue;
                     };
                     let rows = lasting(spec, migration.apply(&rows), watermark);
                     stage.restore(table, &rows, watermark)?;
-                    migrated.batches.push(rows);
+                    make_room(stage, came)?;
+                    migrated.keep(rows);
                     migrated.expires = migrated.expires.max(file.expires);
                 }
                 bytes += file.bytes;
@@ -335,6 +367,19 @@ fn share_of(
     }
 }
 
+/// A Parquet file of the next rows, until it is as large as that.
+fn encode_some(columns: &Schema, rows: &mut TableRows, file_bytes: usize) -> Result<Contents, TaskError> {
+    let mut writer = FileWriter::new(columns)?;
+    let mut written = 0;
+    while writer.bytes() < file_bytes
+        && let Some(batch) = rows.next()?
+    {
+        writer.write(&batch)?;
+        written += batch.rows;
+    }
+    Ok(Contents { bytes: writer.finish()?, rows: written, expires: rows.expires })
+}
+
 /// A Parquet file of rows.
 pub(crate) fn encode(columns: &Schema, batches: &[Batch]) -> Result<Bytes, TaskError> {
     let mut writer = FileWriter::new(columns)?;
@@ -368,6 +413,11 @@ impl FileWriter {
         self.writer.write(&batch).map_err(unencodable)
     }
 
+    /// About how large it is by now.
+    fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
     pub(crate) fn finish(self) -> Result<Bytes, TaskError> {
         self.writer.into_inner().map(Bytes::from).map_err(unencodable)
     }
@@ -379,7 +429,48 @@ fn unencodable(error: impl std::fmt::Display) -> TaskError {
 
 #[cfg(test)]
 mod tests {
+    use artifacts::objects::MemoryObjects;
+    use schema::{Field, ScalarType};
+
     use super::*;
+
+    #[tokio::test]
+    async fn many_rows_are_several_files_in_their_order() {
+        let columns = Schema::new(vec![Field::new("key", ScalarType::Int64, false)]);
+        let spec = TableSpec {
+            name: "groups".into(),
+            kind: TableKind::Keyed,
+            version: 1,
+            keys: 1,
+            columns,
+            lifetime: None,
+            operator: Default::default(),
+        };
+        let objects = Arc::new(MemoryObjects::new());
+        let files = StateFiles { objects, job: "job".into(), generation: 1 };
+        let share = Share { stage: 1, task: 0, parallelism: 1 };
+        let rows = || {
+            let mut rows = TableRows::default();
+            for first in (0..6_000).step_by(1_000) {
+                rows.keep(Batch::new(vec![column::from_i64((first..first + 1_000).collect(), None)], 1_000));
+            }
+            rows
+        };
+        let written = files.write_files(&spec, rows(), share, 3, 10_000).await.unwrap();
+        assert!(written.len() > 1, "{written:?}");
+        assert_eq!(written.iter().map(|file| file.rows).sum::<u64>(), 6_000);
+        assert!(written[0].path.ends_with("-groups.parquet") && written[1].path.ends_with("-groups-2.parquet"));
+        let mut keys = Vec::new();
+        for file in &written {
+            for (batch, _) in files.read(&spec, file, share, &[]).await.unwrap() {
+                keys.extend_from_slice(batch.i64(0).values);
+            }
+        }
+        assert!(keys.into_iter().eq(0..6_000));
+        let global = TableSpec { kind: TableKind::Global, ..spec.clone() };
+        assert_eq!(files.write_files(&global, rows(), share, 4, 10_000).await.unwrap().len(), 1);
+        assert!(files.write(&spec, TableRows::default(), share, 5).await.unwrap().is_empty());
+    }
 
     #[test]
     fn no_two_tables_have_one_file() {
