@@ -15,6 +15,7 @@ use artifacts::StorageUrl;
 use controller::{Policy, Tuning};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
+use protocol::job::parse_bytes;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -34,7 +35,7 @@ pub(crate) struct Config {
     /// `pipeline.default-sink`: the connector that a bare SELECT writes to.
     pub(crate) default_sink: String,
     /// `pipeline.source-batch-size`, `pipeline.source-batch-linger`, `worker.queue-size`,
-    /// `pipeline.update-aggregate-flush-interval`, `pipeline.compaction.*`.
+    /// `pipeline.update-aggregate-flush-interval`, `pipeline.compaction.*`, `worker.state-memory`, `worker.spill-dir`.
     pub(crate) tuning: Tuning,
     /// `pipeline.allowed-restarts` and the times of `pipeline.*`.
     pub(crate) policy: Policy,
@@ -137,6 +138,8 @@ impl Config {
                 queue_batches: (queue_rows / batch_rows).max(1),
                 update_flush: values.span("pipeline.update-aggregate-flush-interval")?.unwrap_or(DEFAULT_UPDATE_FLUSH),
                 compact_after: compaction.then(|| compact_after.unwrap_or(DEFAULT_COMPACT_AFTER)),
+                state_memory: values.bytes("worker.state-memory")?,
+                spill_directory: values.text("worker.spill-dir")?.map(|url| local_directory(&url)).transpose()?,
             },
             policy: Policy {
                 allowed_restarts: values.restarts()?.unwrap_or(default.allowed_restarts),
@@ -317,6 +320,15 @@ impl Values {
         }
     }
 
+    fn bytes(&self, key: &str) -> Result<Option<u64>, Failure> {
+        let Some(value) = self.0.get(key) else { return Ok(None) };
+        let bytes = match value {
+            Value::String(text) => parse_bytes(text),
+            value => value.as_u64(),
+        };
+        bytes.map(Some).ok_or_else(|| Self::wrong(key, value, "a number of bytes such as \"512MB\" or \"2GiB\""))
+    }
+
     fn span(&self, key: &str) -> Result<Option<Duration>, Failure> {
         let Some(value) = self.0.get(key) else { return Ok(None) };
         let span = value.as_str().and_then(parse_duration);
@@ -379,6 +391,10 @@ mod tests {
         assert_eq!(config.tuning.update_flush, Duration::from_secs(1));
         let flush = set(&["pipeline.update-aggregate-flush-interval=250ms"]).unwrap().tuning.update_flush;
         assert_eq!(flush, Duration::from_millis(250));
+        let tuning = set(&["worker.state-memory=512MiB", "worker.spill-dir=/tmp/spill"]).unwrap().tuning;
+        assert_eq!((tuning.state_memory, tuning.spill_directory), (Some(512 << 20), Some("/tmp/spill".into())));
+        assert_eq!(set(&["worker.state-memory=4096"]).unwrap().tuning.state_memory, Some(4096));
+        assert_eq!(config.tuning.state_memory, None);
         assert_eq!(config.policy.allowed_restarts, None);
         assert_eq!(config.artifact_url, "/tmp/a");
         assert_eq!(set(&[]).unwrap().policy.allowed_restarts, Some(20));
@@ -406,6 +422,7 @@ mod tests {
         );
         assert!(text("pipeline.source-batch-size=0").contains("must be a whole number from 1 on, not 0"));
         assert!(text("pipeline.source-batch-linger=fast").contains("must be a duration"));
+        assert!(text("worker.state-memory=much").contains("must be a number of bytes such as \"512MB\""));
         assert!(text("nothing").contains("no value"));
         assert!(text("pipeline.compaction.checkpoints-to-compact=1").contains("must be a whole number from 2 on"));
         assert!(text("pipeline.compaction.enabled=4").contains("must be true or false, not 4"));

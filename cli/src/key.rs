@@ -28,6 +28,8 @@ pub(crate) const READ: &[&str] = &[
     "run.query",
     "run.state-dir",
     "worker.queue-size",
+    "worker.spill-dir",
+    "worker.state-memory",
 ];
 
 /// Keys that are known and have no effect yet. One that ends in `.*` stands for everything below it.

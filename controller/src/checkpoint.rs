@@ -117,7 +117,7 @@ pub struct Part {
 
 impl Part {
     fn new(place: Place, snapshot: &TaskSnapshot) -> Part {
-        let files = snapshot.tables.iter().filter_map(|(_, file)| file.as_ref());
+        let files = snapshot.tables.iter().flat_map(|(_, files)| files);
         Part {
             place,
             times: snapshot.times,
@@ -419,7 +419,7 @@ impl Coordinator {
             });
         }
         let reason = if got.values().all(|snapshot| snapshot.state.ended) { Reason::End } else { reason };
-        let files = got.values().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.as_ref());
+        let files = got.values().flat_map(|snapshot| &snapshot.tables).flat_map(|(_, files)| files);
         let merged = got.values().filter_map(|snapshot| snapshot.merged.as_ref()?.file.as_ref());
         let completed = Completed {
             epoch,
@@ -481,7 +481,7 @@ impl Coordinator {
         let before =
             before.filter_map(|state| state.tables.get(table)).filter(|table| table.spec.columns == spec.columns);
         let before = before.flat_map(|table| &table.files);
-        let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).filter_map(|(_, file)| file.as_ref());
+        let new = tasks.iter().filter_map(|snapshot| snapshot.tables.get(table)).flat_map(|(_, files)| files);
         let mut files: Vec<StateFile> = before.cloned().collect();
         let merged = tasks.iter().filter_map(|snapshot| snapshot.merged.as_ref());
         merged.filter(|merged| merged.table == table).for_each(|merged| merged.replace(&mut files));

@@ -286,6 +286,12 @@ impl Controller {
                 checkpoint_url: spec.checkpoints.url.clone(),
                 restore: String::new(),
                 compact_after: spec.tuning.compact_after.unwrap_or(0),
+                state_memory: spec.tuning.state_memory,
+                spill_directory: spec
+                    .tuning
+                    .spill_directory
+                    .as_ref()
+                    .map_or(String::new(), |at| at.display().to_string()),
             },
             restore: spec.checkpoints.restore.clone(),
             spec,

@@ -1,6 +1,7 @@
 //! The words in which a job is spoken of from outside: what is asked for, what is reported.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,10 @@ pub struct Tuning {
     pub update_flush: Duration,
     /// So many state files of a table and task are merged into one; `None`: they stay as they are.
     pub compact_after: Option<u32>,
+    /// Most bytes of memory that a worker's state has; `None`: the worker decides.
+    pub state_memory: Option<u64>,
+    /// Where its state goes beyond that; `None`: into the job's directory.
+    pub spill_directory: Option<PathBuf>,
 }
 
 /// How to stop.
@@ -204,6 +209,8 @@ pub(crate) mod tests {
                 queue_batches: 16,
                 update_flush: Duration::from_secs(2),
                 compact_after: None,
+                state_memory: None,
+                spill_directory: None,
             },
             checkpoints: Checkpointing {
                 url: "/nowhere".into(),

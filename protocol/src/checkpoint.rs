@@ -313,8 +313,9 @@ pub struct TaskSnapshot {
     /// None: the task has ended, and this stands for it in every later checkpoint.
     pub epoch: Option<u64>,
     pub state: TaskState,
-    /// By table of the stage: its specification, and the file of this epoch, if any row has changed.
-    pub tables: Vec<(TableSpec, Option<StateFile>)>,
+    /// By table of the stage: its specification, and the files of this epoch, if any row has changed; several if there are
+    /// many.
+    pub tables: Vec<(TableSpec, Vec<StateFile>)>,
     /// A file that takes the place of others from this checkpoint on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,

@@ -99,3 +99,37 @@ impl JobPlan {
         self.stages.iter().map(|stage| stage.parallelism).sum()
     }
 }
+
+/// A number of bytes with a unit: `2GiB`, `512 MB`, `4096`.
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "kb" => 1_000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
+        "k" | "kib" => 1 << 10,
+        "m" | "mib" => 1 << 20,
+        "g" | "gib" => 1 << 30,
+        "t" | "tib" => 1 << 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        let parsed = ["2GiB", "512 MB", "4096", "1k", "0", "3 tib"].map(parse_bytes);
+        assert_eq!(parsed, [2 << 30, 512_000_000, 4096, 1024, 0, 3 << 40].map(Some));
+        for wrong in ["", "GB", "-1", "1.5GB", "1 parsec", "99999999999 TiB"] {
+            assert_eq!(parse_bytes(wrong), None, "{wrong}");
+        }
+    }
+}

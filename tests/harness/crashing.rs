@@ -23,6 +23,8 @@
 //! late, now that batches are small. A case whose rows come so late within its one file that small batches drop them
 //! has a `.no-crashes`.
 //!
+//! The third life has no memory for state: after each batch all groups go to disk, and come back when they are asked for.
+//!
 //! Not here: crashes at random moments (`tests/cli/recovery.rs`), networks and stores that fail (`tests/simulation.rs`).
 
 use std::fs::{self, File};
@@ -148,6 +150,8 @@ struct Life<'a> {
     plans: Vec<JobPlan>,
     job: String,
     directory: TempDir,
+    /// All state is to be on disk.
+    short: bool,
     /// What its workers say.
     attachments: mpsc::Receiver<Attachment>,
     log: Log,
@@ -182,7 +186,24 @@ impl<'a> Life<'a> {
         meeting.workers.add(&job, words);
         let log = Log::new(objects, job.clone());
         let (epochs, printed, history) = (0, vec![], vec![]);
-        Ok(Life { case, meeting, binary, plans, job, directory, attachments, log, epochs, kept: 0, printed, history })
+        // The last life begins with three tasks.
+        let short = first + 1 == runs.len();
+        let kept = 0;
+        Ok(Life {
+            case,
+            meeting,
+            binary,
+            plans,
+            job,
+            directory,
+            short,
+            attachments,
+            log,
+            epochs,
+            kept,
+            printed,
+            history,
+        })
     }
 
     async fn live(&mut self) -> Result<Outputs, String> {
@@ -317,6 +338,9 @@ impl<'a> Life<'a> {
             source_batch_rows: BATCH_ROWS,
             checkpoint_url: checkpoints(&self.directory),
             restore: restore.map_err(|error| error.to_string())?.unwrap_or_default(),
+            // In one life of three nothing fits into memory.
+            state_memory: Some(if self.short { 0 } else { 1 << 30 }),
+            spill_directory: self.directory.path().join("spill").to_string_lossy().into_owned(),
             ..rpc::Start::default()
         })
     }

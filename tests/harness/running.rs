@@ -41,14 +41,16 @@ pub(crate) fn check(case: &Case, world: &World) -> Result<(), String> {
     let inputs = TempDir::new().map_err(|error| error.to_string())?;
     let mut plan = parallel.plan()?;
     cut::inputs(case, &mut plan, inputs.path())?;
-    let (one, many) = (single.execute(case, &binary, &single.plan()?)?, parallel.execute(case, &binary, &plan)?);
+    let one = single.execute(case, &binary, &single.plan()?, &[])?;
+    // All state of the parallel run goes to disk after each batch.
+    let many = parallel.execute(case, &binary, &plan, &["--state-memory", "0"])?;
     if case.has("error.txt") {
         let expected = case.read("error.txt")?;
         note(one.failed_with(&expected).and(many.failed_with(&expected)));
     } else {
-        let (one, many) = (one.outputs("parallelism 1")?, many.outputs("parallelism 3")?);
+        let (one, many) = (one.outputs("parallelism 1")?, many.outputs("parallelism 3, without memory")?);
         note(compare(case, &one));
-        note(same("parallelism 3 differs from 1", &one, &many));
+        note(same("parallelism 3, without memory, differs from 1", &one, &many));
         note(check_oracle(case, world, &single.compiled, &one));
         note(check_crashes(case, world, &binary, [&single, &parallel], &one));
     }
@@ -144,11 +146,12 @@ impl Run {
         serde_json::from_str(&plan).map_err(|error| error.to_string())
     }
 
-    fn execute(&self, case: &Case, binary: &Path, plan: &Value) -> Result<Ended, String> {
+    fn execute(&self, case: &Case, binary: &Path, plan: &Value, limits: &[&str]) -> Result<Ended, String> {
         let path = self.out.path().join(".plan.json");
         fs::write(&path, plan.to_string()).map_err(|error| error.to_string())?;
         let mut command = Command::new(binary);
         command.args(["run", "--plan"]).arg(&path).current_dir(&case.directory).stdin(Stdio::null());
+        command.args(limits).arg("--spill-dir").arg(std::env::temp_dir());
         let output = started(binary, || command.output())?;
         fs::remove_file(&path).map_err(|error| error.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&*self.out.path().to_string_lossy(), "$OUT");

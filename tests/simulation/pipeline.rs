@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use worker_lib::connector::{ConnectorDef, Sink, SinkContext, Source, SourceContext, SourceEvent};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Input, States, Tumble};
+use worker_lib::window::{Changed, Input, States, Tumble};
 use worker_lib::{Batch, Pipeline, Stage, StageContext, StageDef, TaskError, column};
 
 use crate::oracle::Row;
@@ -217,6 +217,31 @@ impl Windows {
     fn new() -> Windows {
         Windows { tumble: Tumble::new(WINDOW, &[ScalarType::Int64]), states: States::new() }
     }
+
+    fn thaw(&mut self) {
+        while let Some(rows) = self.tumble.next_thawed() {
+            self.put(&rows);
+        }
+    }
+
+    fn put(&mut self, rows: &Batch) {
+        let (counts, sums) = (rows.i64(2), rows.i64(3));
+        for part in self.tumble.parts() {
+            let states = self.states.of(part.bin, part.groups);
+            for (row, group) in self.tumble.pairs(part) {
+                states[group] = Sums { count: counts.value(row), sum: sums.value(row) };
+            }
+        }
+    }
+
+    fn rows_of(&self, changed: &Changed) -> Batch {
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        columns.push(column::from_i64(states.iter().map(|state| state.count).collect(), None));
+        columns.push(column::from_i64(states.iter().map(|state| state.sum).collect(), None));
+        Batch::new(columns, states.len())
+    }
 }
 
 impl Stage for Windows {
@@ -224,6 +249,7 @@ impl Stage for Windows {
         let values = batch.i64(2);
         let keys = [Input::row(batch.array(0))];
         self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(1)), &keys, cx)?;
+        self.thaw();
         for part in self.tumble.parts() {
             let states = self.states.of(part.bin, part.groups);
             for (row, group) in self.tumble.pairs(part) {
@@ -235,7 +261,8 @@ impl Stage for Windows {
     }
 
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let states = self.states.closed(&closed);
             let mut columns = closed.keys.clone();
             columns.push(closed.window_start());
@@ -249,27 +276,30 @@ impl Stage for Windows {
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut rows = TableRows::default();
-        for changed in self.tumble.changed() {
-            let states = self.states.changed(&changed);
-            let mut columns = changed.keys.clone();
-            columns.push(changed.window_start());
-            columns.push(column::from_i64(states.iter().map(|state| state.count).collect(), None));
-            columns.push(column::from_i64(states.iter().map(|state| state.sum).collect(), None));
-            rows.push(Batch::new(columns, states.len()), changed.end);
+        for changed in self.tumble.changed(&mut rows)? {
+            rows.push(self.rows_of(&changed), changed.end);
         }
         Ok(vec![rows])
     }
 
     fn restore(&mut self, _table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
-        let (counts, sums) = (batch.i64(2), batch.i64(3));
         let keys = [Input::row(batch.array(0))];
         self.tumble.begin_restore(watermark);
         self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(1)), &keys, &mut StageContext::default())?;
-        for part in self.tumble.parts() {
-            let states = self.states.of(part.bin, part.groups);
-            for (row, group) in self.tumble.pairs(part) {
-                states[group] = Sums { count: counts.value(row), sum: sums.value(row) };
-            }
+        self.thaw();
+        self.put(batch);
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.rows_of(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
         }
         Ok(())
     }

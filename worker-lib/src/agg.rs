@@ -11,9 +11,15 @@ use arrow::buffer::BooleanBuffer;
 use schema::{ScalarType, TimeUnit};
 
 use crate::batch::Batch;
-use crate::keys::{Key, KeyTable};
+use crate::error::TaskError;
+use crate::frozen::CHUNK;
+use crate::keys::{Key, KeyTable, keep_at};
+use crate::pairs::ColdPairs;
 use crate::scalar::{Errors, Order, lt, try_decimal_cast};
-use crate::window::{Changed, Closed, Tumble};
+use crate::select::Selection;
+use crate::stage::StageContext;
+use crate::state::TableRows;
+use crate::window::{Changed, Closed, Part, Tumble};
 
 /// `count(*)`, or `count(x)` when rows with null are not added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,6 +153,9 @@ impl Sum<i128> {
     }
 }
 
+/// What an allocation costs besides its bytes.
+const ALLOCATION: usize = 16;
+
 macro_rules! extremes {
     ($($(#[$doc:meta])* $name:ident, $text:ident, $binary:ident, |$new:ident, $old:ident| $better:expr;)*) => {$(
         $(#[$doc])*
@@ -202,6 +211,12 @@ macro_rules! extremes {
 
             pub fn finish(&self) -> Option<&$ty> {
                 self.value.as_deref()
+            }
+
+            /// Bytes that it occupies besides itself.
+            #[inline]
+            pub fn heap(&self) -> usize {
+                self.value.as_ref().map_or(0, |value| value.len() + ALLOCATION)
             }
         }
     };
@@ -297,6 +312,10 @@ impl AvgDecimal {
 
 /// `count(DISTINCT x)` for all groups of all open windows: the distinct pairs of group and value are the keys of one
 /// table for each window.
+///
+/// When groups of a window go to disk all pairs of the window do, in a space of their own, and each group takes its count along.
+/// A pair that is new in memory then is looked for there, and counted if it is not found. It stays there: pairs never change,
+/// so those in memory may be copies.
 #[derive(Debug)]
 pub struct Distinct {
     ty: ScalarType,
@@ -304,6 +323,9 @@ pub struct Distinct {
     rows: Vec<u32>,
     groups: Vec<u32>,
     numbers: Vec<u32>,
+    cold: Option<Box<ColdPairs>>,
+    /// When the last of the pairs goes that are noted for the next snapshot.
+    noted_until: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -313,91 +335,205 @@ struct DistinctBin {
     counts: Vec<i64>,
     /// Pairs that the last snapshot has seen: pairs are only ever added.
     seen: usize,
+    /// By pair, perhaps of the first ones only: it is on disk.
+    copies: Vec<bool>,
+    /// There are pairs on disk.
+    away: bool,
+}
+
+impl DistinctBin {
+    fn new(ty: &ScalarType) -> Self {
+        let pairs = KeyTable::new(&[ScalarType::UInt32, ty.clone()]);
+        DistinctBin { pairs, counts: Vec::new(), seen: 0, copies: Vec::new(), away: false }
+    }
+
+    fn is_copy(&self, pair: usize) -> bool {
+        self.copies.get(pair).copied().unwrap_or(false)
+    }
+
+    fn clear(&mut self) {
+        self.pairs.clear();
+        self.copies.clear();
+        self.seen = 0;
+    }
 }
 
 impl Distinct {
     /// For arguments of this type.
     pub fn new(ty: &ScalarType) -> Self {
-        Distinct { ty: ty.clone(), bins: Vec::new(), rows: Vec::new(), groups: Vec::new(), numbers: Vec::new() }
+        Distinct {
+            ty: ty.clone(),
+            bins: Vec::new(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            numbers: Vec::new(),
+            cold: None,
+            noted_until: None,
+        }
     }
 
-    /// Adds rows of one window: `groups[i]` is the group of row `rows[i]`. `values` and `keep` (the `FILTER` condition)
-    /// are by row. Null values are not counted.
+    /// Adds rows of one window. `values` and `keep` (the `FILTER` condition) are by row. Null values are not counted.
+    ///
+    /// # Errors
+    /// When pairs on disk cannot be read.
     pub fn assign(
         &mut self,
-        bin: usize,
-        rows: &[u32],
-        groups: &[u32],
+        part: &Part,
+        tumble: &Tumble,
         values: &ArrayRef,
         keep: Option<&BooleanBuffer>,
-    ) {
-        while self.bins.len() <= bin {
-            let pairs = KeyTable::new(&[ScalarType::UInt32, self.ty.clone()]);
-            self.bins.push(DistinctBin { pairs, counts: Vec::new(), seen: 0 });
+    ) -> Result<(), TaskError> {
+        while self.bins.len() <= part.bin {
+            self.bins.push(DistinctBin::new(&self.ty));
         }
         let nulls = crate::column::nulls(values);
         self.rows.clear();
         self.groups.clear();
-        for (&row, &group) in rows.iter().zip(groups) {
+        for (&row, &group) in tumble.rows_of(part).iter().zip(tumble.groups_of(part)) {
             let at = row as usize;
             if nulls.is_none_or(|nulls| nulls.is_valid(at)) && keep.is_none_or(|keep| keep.value(at)) {
                 self.rows.push(row);
                 self.groups.push(group);
             }
         }
-        let DistinctBin { pairs, counts, .. } = &mut self.bins[bin];
-        let mut seen = pairs.len();
+        let bin = &mut self.bins[part.bin];
+        let known = bin.pairs.len();
         let group_keys = crate::column::from_u32(self.groups.clone(), None);
         self.numbers.clear();
         let keys = [Key::all(&group_keys), Key { array: values, indices: Some(&self.rows) }];
-        pairs.assign(&keys, self.rows.len(), &mut self.numbers);
+        bin.pairs.assign(&keys, self.rows.len(), &mut self.numbers);
+        if let Some(cold) = self.cold.as_ref().filter(|_| bin.away && bin.pairs.len() > known) {
+            let new = PairColumns::of(bin, known..bin.pairs.len(), part.bin, tumble);
+            bin.copies.resize(known, false);
+            bin.copies.extend(cold.holds(tumble.start_of(part), &new.keys, &new.values)?);
+        }
+        let mut seen = known;
         for (&number, &group) in self.numbers.iter().zip(&self.groups) {
             // Numbers are given in order: this pair is new exactly when it has the next one.
             if number as usize == seen {
-                seen += 1;
                 let group = group as usize;
-                if counts.len() <= group {
-                    counts.resize(group + 1, 0);
+                if bin.counts.len() <= group {
+                    bin.counts.resize(group + 1, 0);
                 }
-                counts[group] += 1;
+                bin.counts[group] += i64::from(!bin.is_copy(seen));
+                seen += 1;
             }
         }
+        Ok(())
     }
 
     /// The counts of a chunk's groups.
     pub fn finish(&self, closed: &Closed) -> Vec<i64> {
-        let counts = self.bins.get(closed.bin).map_or(&[][..], |bin| &bin.counts);
-        closed.groups.clone().map(|group| counts.get(group).copied().unwrap_or(0)).collect()
+        self.counts_of(closed.bin, closed.groups.clone())
+    }
+
+    fn counts_of(&self, bin: usize, groups: impl Iterator<Item = usize>) -> Vec<i64> {
+        let counts = self.bins.get(bin).map_or(&[][..], |bin| &bin.counts);
+        groups.map(|group| counts.get(group).copied().unwrap_or(0)).collect()
     }
 
     /// Forgets a window, once its last chunk has left.
-    pub fn release(&mut self, closed: &Closed) {
-        if let Some(bin) = self.bins.get_mut(closed.bin).filter(|_| closed.last) {
-            bin.pairs.clear();
-            bin.counts.clear();
-            bin.seen = 0;
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn release(&mut self, closed: &Closed) -> Result<(), TaskError> {
+        let Some(bin) = self.bins.get_mut(closed.bin).filter(|_| closed.last) else { return Ok(()) };
+        bin.clear();
+        bin.counts.clear();
+        match &mut self.cold {
+            Some(cold) if closed.ends && std::mem::take(&mut bin.away) => cold.forget_window(closed.start),
+            _ => Ok(()),
         }
     }
 
-    /// Rows (keys, window start, value) of the pairs that are new in a window since the last call.
-    pub fn changed(&mut self, changed: &Changed, tumble: &Tumble) -> Batch {
-        let Some(bin) = self.bins.get_mut(changed.bin) else { return Batch::new(Vec::new(), 0) };
+    /// Adds rows (keys, window start, value) of the pairs that are new in a window since the last call to a snapshot.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn changed(&mut self, changed: &Changed, tumble: &Tumble, table: &mut TableRows) -> Result<(), TaskError> {
+        if let Some(cold) = &mut self.cold
+            && let Some(noted) = cold.take_notes()?
+        {
+            table.keep_stored(noted, self.noted_until.take());
+        }
+        let Some(bin) = self.bins.get_mut(changed.bin) else { return Ok(()) };
         let new = bin.seen..bin.pairs.len();
         bin.seen = new.end;
-        let rows = new.len();
-        let [groups, values] = bin.pairs.columns(new).try_into().expect("pairs have two columns");
-        // Key tables give keys of ascending numbers; the pairs' groups come in any order, and again.
-        let groups = crate::column::u32(&groups).values.to_vec();
-        let mut sorted = groups.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        let at = groups.iter().map(|group| sorted.partition_point(|known| known < group) as u32);
-        let at = UInt32Array::from_iter_values(at);
-        let keys = tumble.keys_of(changed.bin, &sorted);
-        let mut columns: Vec<ArrayRef> = keys.iter().map(|key| crate::column::take(key, &at)).collect();
-        columns.push(crate::column::from_timestamp(vec![changed.start; rows], None, TimeUnit::Nanosecond, None));
-        columns.push(values);
-        Batch::new(columns, rows)
+        let rows = PairColumns::of(bin, new, changed.bin, tumble).rows(changed.start);
+        table.push(rows, changed.end);
+        Ok(())
+    }
+
+    /// The counts of groups that leave memory.
+    pub fn counts(&self, cold: &Changed) -> ArrayRef {
+        crate::column::from_i64(self.counts_of(cold.bin, cold.groups.iter().map(|group| *group as usize)), None)
+    }
+
+    /// Puts the pairs of a window on disk whose groups leave memory. To be called before [`Tumble::freeze`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn freeze(&mut self, leaving: &Changed, tumble: &Tumble, cx: &StageContext) -> Result<(), TaskError> {
+        let (Some(spill), Some(bin)) = (&cx.spill, self.bins.get_mut(leaving.bin)) else { return Ok(()) };
+        if bin.pairs.is_empty() {
+            return Ok(());
+        }
+        let cold = match &mut self.cold {
+            Some(cold) => cold,
+            none => none.insert(Box::new(ColdPairs::open(spill, tumble.key_types(), &self.ty)?)),
+        };
+        let all = bin.pairs.len();
+        for from in (0..all).step_by(CHUNK) {
+            let chunk = from..all.min(from + CHUNK);
+            let (saved, unsaved) = match tumble.tracks_changes() {
+                true => (chunk.start..chunk.end.min(bin.seen), chunk.start.max(bin.seen)..chunk.end),
+                false => (chunk, 0..0),
+            };
+            for (pairs, noted) in [(saved, false), (unsaved, true)] {
+                if !pairs.is_empty() {
+                    let rows = PairColumns::of(bin, pairs, leaving.bin, tumble).rows(leaving.start);
+                    let keys = tumble.key_types().len();
+                    cold.put(leaving.start, &rows.columns[..keys], rows.array(keys + 1), noted && rows.rows > 0)?;
+                    if noted && rows.rows > 0 {
+                        self.noted_until = self.noted_until.max(Some(leaving.end));
+                    }
+                }
+            }
+        }
+        bin.clear();
+        bin.pairs = KeyTable::new(&[ScalarType::UInt32, self.ty.clone()]);
+        bin.away = true;
+        Ok(())
+    }
+
+    /// Follows [`Tumble::freeze`], with what that gives.
+    pub fn keep(&mut self, bin: usize, kept: Option<&[u32]>) {
+        if let (Some(bin), Some(kept)) = (self.bins.get_mut(bin), kept) {
+            let groups = kept.last().map_or(0, |last| *last as usize + 1);
+            bin.counts.resize(groups.max(bin.counts.len()), 0);
+            keep_at(&mut bin.counts, kept);
+        }
+    }
+
+    /// The counts of the groups that come back from disk, of which `tumble` speaks.
+    pub fn put_counts(&mut self, tumble: &Tumble, counts: &ArrayRef) {
+        let values = crate::column::i64(counts);
+        for part in tumble.parts() {
+            while self.bins.len() <= part.bin {
+                self.bins.push(DistinctBin::new(&self.ty));
+            }
+            let counts = &mut self.bins[part.bin].counts;
+            counts.resize(part.groups.max(counts.len()), 0);
+            for (row, group) in tumble.pairs(part) {
+                counts[group] = values.value(row);
+            }
+        }
+    }
+
+    /// Bytes that the pairs and their numbers occupy.
+    pub fn memory(&self) -> usize {
+        let bytes = |bin: &DistinctBin| bin.pairs.memory() + size_of_val(&*bin.counts) + bin.copies.len();
+        self.bins.iter().map(bytes).sum()
     }
 
     /// All rows of a snapshot have been assigned.
@@ -406,12 +542,53 @@ impl Distinct {
     }
 }
 
+/// Some pairs of a window.
+struct PairColumns {
+    keys: Vec<ArrayRef>,
+    values: ArrayRef,
+    /// By pair: it is on disk.
+    copies: Vec<bool>,
+}
+
+impl PairColumns {
+    fn of(bin: &DistinctBin, pairs: std::ops::Range<usize>, slot: usize, tumble: &Tumble) -> PairColumns {
+        let copies = pairs.clone().map(|pair| bin.is_copy(pair)).collect();
+        let [groups, values] = bin.pairs.columns(pairs).try_into().expect("pairs have two columns");
+        // Each group's key is made once; the pairs' groups come in any order, and again.
+        let groups = crate::column::u32(&groups).values;
+        let mut sorted = groups.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let at = groups.iter().map(|group| sorted.partition_point(|known| known < group) as u32);
+        let at = UInt32Array::from_iter_values(at);
+        let keys = tumble.keys_of(slot, &sorted);
+        let keys = keys.iter().map(|key| crate::column::take(key, &at)).collect();
+        PairColumns { keys, values, copies }
+    }
+
+    /// Those that are not on disk.
+    fn rows(self, start: i64) -> Batch {
+        let count = self.copies.len();
+        let mut columns = self.keys;
+        columns.push(crate::column::from_timestamp(vec![start; count], None, TimeUnit::Nanosecond, None));
+        columns.push(self.values);
+        let batch = Batch::new(columns, count);
+        match self.copies.contains(&true) {
+            true => Selection::filter(count, None, |pair| !self.copies[pair]).take_batch(&batch),
+            false => batch,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeMap, HashSet};
 
     use super::*;
     use crate::column;
+    use crate::memory::Spill;
+    use crate::select::Rows;
+    use crate::window::Input;
     use arrow::array::Int64Array;
     use proptest::prelude::*;
 
@@ -471,26 +648,138 @@ mod tests {
 
         #[test]
         fn distinct_counts_are_sizes_of_sets(
-            rows in prop::collection::vec((0u32..5, prop::option::of(0i64..6), any::<bool>()), 0..80),
+            rows in prop::collection::vec(
+                (0u32..5, (0i64..3).prop_map(|window| window * 10), prop::option::of(0i64..6), any::<bool>()), 0..90,
+            ),
             filtered in any::<bool>(),
+            evictions in prop::collection::vec(prop::option::of(prop_oneof![Just(1.0), 0.0..1.0]), 8),
+            snapshots in prop::collection::vec(any::<bool>(), 8),
+            crash in 0usize..8,
         ) {
-            let mut distinct = Distinct::new(&ScalarType::Int64);
-            let mut sets = vec![HashSet::new(); 5];
-            for rows in rows.chunks(17) {
-                let values: ArrayRef = std::sync::Arc::new(rows.iter().map(|row| row.1).collect::<Int64Array>());
-                let keep = rows.iter().map(|row| row.2).collect::<BooleanBuffer>();
-                let groups = rows.iter().map(|row| row.0).collect::<Vec<_>>();
-                let numbers = (0..rows.len() as u32).collect::<Vec<_>>();
-                distinct.assign(1, &numbers, &groups, &values, filtered.then_some(&keep));
-                for row in rows.iter().filter(|row| row.2 || !filtered) {
-                    sets[row.0 as usize].extend(row.1);
+            let mut sets = Sets::new();
+            let mut expected: BTreeMap<(i64, u32), HashSet<i64>> = BTreeMap::new();
+            let (mut groups, mut values) = (Vec::new(), Vec::new());
+            for (at, rows) in rows.chunks(11).enumerate() {
+                sets.add(rows, filtered);
+                for (key, start, value, keep) in rows {
+                    let set = expected.entry((*start, *key)).or_default();
+                    set.extend(value.filter(|_| *keep || !filtered));
+                }
+                if let Some(portion) = evictions[at % 8] {
+                    sets.evict(portion);
+                }
+                if snapshots[at % 8] || at == crash {
+                    let [of_groups, of_values] = sets.snapshot();
+                    groups.extend(of_groups);
+                    values.extend(of_values);
+                }
+                if at == crash {
+                    sets = Sets::new();
+                    sets.cx.tracks_changes = false;
+                    for (table, batches) in [(0, &groups), (1, &values)] {
+                        for batch in batches {
+                            sets.restore(table, batch);
+                            if let Some(portion) = evictions[at % 8] {
+                                sets.evict(portion);
+                            }
+                        }
+                    }
+                    sets.tumble.restored(i64::MIN);
+                    sets.distinct.restored();
+                    sets.cx.tracks_changes = true;
                 }
             }
-            let closed = Closed { bin: 1, groups: 1..5, last: true, keys: vec![], start: 0, end: 1 };
-            let expected = sets[1..].iter().map(|set| set.len() as i64).collect::<Vec<_>>();
-            prop_assert_eq!(distinct.finish(&closed), expected);
-            distinct.release(&closed);
-            prop_assert_eq!(distinct.finish(&closed), vec![0; 4]);
+            // Each pair is in one row of all snapshots.
+            let [_, of_values] = sets.snapshot();
+            values.extend(of_values);
+            let saved: usize = values.iter().map(|batch| batch.rows).sum();
+            prop_assert_eq!(saved, expected.values().map(HashSet::len).sum::<usize>());
+            let expected: BTreeMap<(i64, u32), i64> =
+                expected.into_iter().map(|(group, set)| (group, set.len() as i64)).collect();
+            prop_assert_eq!(sets.close(), expected);
+        }
+    }
+
+    /// A stage with `count(DISTINCT value) FILTER (WHERE keep)` by window and key.
+    struct Sets {
+        tumble: Tumble,
+        distinct: Distinct,
+        cx: StageContext,
+    }
+
+    impl Sets {
+        fn new() -> Sets {
+            Sets {
+                tumble: Tumble::new(10, &[ScalarType::UInt32]),
+                distinct: Distinct::new(&ScalarType::Int64),
+                cx: StageContext { tracks_changes: true, spill: Some(Spill::for_tests()), ..StageContext::default() },
+            }
+        }
+
+        fn assign(&mut self, keys: &ArrayRef, starts: &ArrayRef, rows: usize) {
+            self.tumble.assign(Rows::All(rows), Input::row(starts), &[Input::row(keys)], &mut self.cx).unwrap();
+            self.thaw();
+        }
+
+        fn thaw(&mut self) {
+            while let Some(rows) = self.tumble.next_thawed() {
+                self.distinct.put_counts(&self.tumble, rows.array(2));
+            }
+        }
+
+        fn add(&mut self, rows: &[(u32, i64, Option<i64>, bool)], filtered: bool) {
+            let values: ArrayRef = std::sync::Arc::new(rows.iter().map(|row| row.2).collect::<Int64Array>());
+            let keep = rows.iter().map(|row| row.3).collect::<BooleanBuffer>();
+            let keys = column::from_u32(rows.iter().map(|row| row.0).collect(), None);
+            let starts = rows.iter().map(|row| row.1).collect();
+            self.assign(&keys, &column::from_timestamp(starts, None, TimeUnit::Nanosecond, None), rows.len());
+            for part in self.tumble.parts() {
+                self.distinct.assign(part, &self.tumble, &values, filtered.then_some(&keep)).unwrap();
+            }
+        }
+
+        fn rows_of(changed: &Changed) -> Batch {
+            Batch::new(vec![changed.keys[0].clone(), changed.window_start()], changed.groups.len())
+        }
+
+        fn evict(&mut self, portion: f64) {
+            while let Some(cold) = self.tumble.next_cold(portion, &self.cx).unwrap() {
+                let counts = [self.distinct.counts(&cold)];
+                self.distinct.freeze(&cold, &self.tumble, &self.cx).unwrap();
+                let kept = self.tumble.freeze(&cold, &Sets::rows_of(&cold), &counts).unwrap();
+                self.distinct.keep(cold.bin, kept.as_deref());
+            }
+        }
+
+        fn snapshot(&mut self) -> [Vec<Batch>; 2] {
+            let (mut groups, mut values) = (TableRows::default(), TableRows::default());
+            for changed in self.tumble.changed(&mut groups).unwrap() {
+                groups.push(Sets::rows_of(&changed), changed.end);
+                self.distinct.changed(&changed, &self.tumble, &mut values).unwrap();
+            }
+            [groups, values].map(|mut table| std::iter::from_fn(|| table.next().unwrap()).collect())
+        }
+
+        fn restore(&mut self, table: usize, batch: &Batch) {
+            self.tumble.begin_restore(None);
+            self.assign(batch.array(0), batch.array(1), batch.rows);
+            for part in self.tumble.parts().iter().filter(|_| table == 1) {
+                self.distinct.assign(part, &self.tumble, batch.array(2), None).unwrap();
+            }
+        }
+
+        fn close(&mut self) -> BTreeMap<(i64, u32), i64> {
+            let mut out = BTreeMap::new();
+            while let Some(closed) = self.tumble.next_closed(i64::MAX, &mut self.cx).unwrap() {
+                self.thaw();
+                let keys = column::u32(&closed.keys[0]);
+                for (at, count) in self.distinct.finish(&closed).into_iter().enumerate() {
+                    assert_eq!(out.insert((closed.start, keys.value(at)), count), None);
+                }
+                self.distinct.release(&closed).unwrap();
+            }
+            assert!(self.distinct.bins.iter().all(|bin| bin.pairs.is_empty() && !bin.away));
+            out
         }
     }
 

@@ -20,10 +20,11 @@
 //!
 //! The process ends with one of the [`exit`] codes.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use protocol::job::JobPlan;
+use protocol::job::{JobPlan, parse_bytes};
 use protocol::report::TaskReport;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -53,7 +54,7 @@ const USAGE: &str = "\
 usage: BINARY worker --controller URL --worker-id ID --job-id ID --generation N [--threads N] [--epoch-rows N]
                      [--next-controller FILE --reattach-millis N]
        BINARY run --plan FILE [--report] [--batch-rows N] [--linger-millis N] [--queue-batches N] [--flush-millis N]
-                  [--threads N]
+                  [--threads N] [--state-memory BYTES] [--spill-dir DIRECTORY]
        BINARY info
        BINARY --version";
 
@@ -136,6 +137,8 @@ impl Command {
                             .number("--flush-millis")?
                             .map_or(default.flush_interval, Duration::from_millis),
                         epoch_rows: None,
+                        state_memory: arguments.bytes("--state-memory")?,
+                        spill_directory: arguments.value("--spill-dir")?.map(PathBuf::from),
                     },
                     threads: arguments.positive("--threads")?,
                 }
@@ -193,6 +196,12 @@ impl Arguments {
     fn number(&mut self, name: &str) -> Result<Option<u64>, String> {
         let Some(value) = self.value(name)? else { return Ok(None) };
         value.parse().map(Some).map_err(|_| format!("{name} must be a whole number, not \"{value}\""))
+    }
+
+    fn bytes(&mut self, name: &str) -> Result<Option<u64>, String> {
+        let Some(value) = self.value(name)? else { return Ok(None) };
+        let bytes = parse_bytes(&value);
+        bytes.map(Some).ok_or_else(|| format!("{name} must be a number of bytes such as 512MB, not \"{value}\""))
     }
 
     fn positive(&mut self, name: &str) -> Result<Option<usize>, String> {
@@ -345,9 +354,17 @@ mod tests {
             ),
             Ok(Command::Worker { identity, threads: None, epoch_rows: Some(9) })
         );
-        let limits = Limits { batch_rows: 64, flush_interval: Duration::from_millis(5), ..Limits::default() };
+        let limits = Limits {
+            batch_rows: 64,
+            flush_interval: Duration::from_millis(5),
+            state_memory: Some(2 << 20),
+            spill_directory: Some("/tmp".into()),
+            ..Limits::default()
+        };
         assert_eq!(
-            parse("run --report --batch-rows 64 --plan p.json --flush-millis=5 --threads 2"),
+            parse(
+                "run --report --batch-rows 64 --plan p.json --flush-millis=5 --threads 2 --state-memory 2MiB --spill-dir=/tmp"
+            ),
             Ok(Command::Run { plan: "p.json".into(), report: true, limits, threads: Some(2) })
         );
         assert_eq!(parse("--version"), Ok(Command::Version));
@@ -361,6 +378,10 @@ mod tests {
         assert_eq!(parse("run --plan"), Err("--plan needs a value".into()));
         assert_eq!(parse("run --plan a --fast"), Err("\"--fast\" means nothing to \"run\"".into()));
         assert_eq!(parse("run --plan a --threads 0"), Err("--threads must be at least 1".into()));
+        assert_eq!(
+            parse("run --plan a --state-memory x"),
+            Err("--state-memory must be a number of bytes such as 512MB, not \"x\"".into())
+        );
         assert_eq!(
             parse("worker --controller a --worker-id b --job-id c --generation d"),
             Err("--generation must be a whole number, not \"d\"".into())

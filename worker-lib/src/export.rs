@@ -144,7 +144,8 @@ mod tests {
         let mut written = Vec::new();
         for (epoch, batch) in (1..).zip(files) {
             let share = Share { stage: 1, task: 0, parallelism: 1 };
-            let rows = TableRows { batches: vec![batch], expires: None };
+            let mut rows = TableRows::default();
+            rows.keep(batch);
             written.extend(state.write(&spec, rows, share, epoch).await.unwrap());
         }
         let task = |watermark| TaskState { watermark, ..TaskState::default() };

@@ -11,8 +11,9 @@
 //! generic: an async or generic function is compiled again in every pipeline that reaches it, and that is the user's
 //! waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
-//! generated code. Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`. The program
-//! itself reads the tables of checkpoints by `export`.
+//! generated code. State that memory has no room for is kept on disk by both halves (`memory`, `frozen`, `pairs`, `blocks`, `cold`).
+//! Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`. The program itself reads the
+//! tables of checkpoints by `export`.
 //!
 //! Not here: SQL, plans, code generation, connectors, metadata storage.
 
@@ -20,6 +21,7 @@
 
 pub mod agg;
 pub mod batch;
+pub mod cold;
 pub mod column;
 pub mod connector;
 pub mod error;
@@ -32,12 +34,16 @@ pub mod updating;
 pub mod window;
 pub mod window_join;
 
+mod blocks;
 mod entry;
 mod event_time;
 mod exchange;
 pub mod export;
+mod frozen;
+pub mod memory;
 pub mod metrics;
 pub mod pace;
+mod pairs;
 mod rpc;
 pub mod runtime;
 

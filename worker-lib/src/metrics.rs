@@ -8,8 +8,8 @@
 //! Not here: how they travel (`rpc`) and what sources and sinks count themselves (`connector`).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ use protocol::rpc::TaskProgress;
 use crate::batch::Batch;
 use crate::connector::{SinkCounters, SourceCounters};
 use crate::event_time;
+use crate::memory::Spill;
 
 /// The counters of one task.
 #[derive(Debug)]
@@ -42,6 +43,11 @@ pub struct TaskCounters {
     late_rows: AtomicU64,
     /// `i64::MIN`: none yet.
     watermark: AtomicI64,
+    state_bytes: AtomicU64,
+    state_bytes_most: AtomicU64,
+    spilled_bytes_most: AtomicU64,
+    /// Where state is that memory has no room for.
+    spill: OnceLock<Spill>,
     finished: AtomicBool,
     origin: Instant,
 }
@@ -70,6 +76,10 @@ impl TaskCounters {
             busy_nanos: AtomicU64::new(0),
             late_rows: AtomicU64::new(0),
             watermark: AtomicI64::new(i64::MIN),
+            state_bytes: AtomicU64::new(0),
+            state_bytes_most: AtomicU64::new(0),
+            spilled_bytes_most: AtomicU64::new(0),
+            spill: OnceLock::new(),
             finished: AtomicBool::new(false),
             origin: Instant::now(),
         }
@@ -82,6 +92,7 @@ impl TaskCounters {
             since => (self.origin.elapsed().as_nanos() as u64).saturating_sub(since - 1),
         };
         let watermark = self.watermark.load(Relaxed);
+        let spilled_bytes = self.spill.get().map_or(0, Spill::disk_bytes);
         TaskProgress {
             stage: self.stage as u32,
             task: self.task as u32,
@@ -104,15 +115,40 @@ impl TaskCounters {
             watermark: (watermark != i64::MIN).then_some(watermark),
             lag: self.source.as_ref().map_or(0, |source| source.lag.load(Relaxed)),
             finished: self.finished.load(Relaxed),
+            state_bytes: self.state_bytes.load(Relaxed),
+            state_bytes_most: self.state_bytes_most.load(Relaxed),
+            spilled_groups: self.spill.get().map_or(0, Spill::entries),
+            spilled_bytes,
+            spilled_bytes_most: self.spilled_bytes_most.fetch_max(spilled_bytes, Relaxed).max(spilled_bytes),
         }
     }
 
-    pub(crate) fn batch_in(&self, batch: &Batch) {
+    /// Counts a batch; its bytes.
+    pub(crate) fn batch_in(&self, batch: &Batch) -> u64 {
+        let bytes = batch_bytes(batch);
         self.rows_in.fetch_add(batch.rows as u64, Relaxed);
         self.batches_in.fetch_add(1, Relaxed);
         if self.source.is_none() {
-            self.bytes_in.fetch_add(batch_bytes(batch), Relaxed);
+            self.bytes_in.fetch_add(bytes, Relaxed);
         }
+        bytes
+    }
+
+    /// What the task's state occupies in memory.
+    pub(crate) fn holds(&self, bytes: usize) {
+        self.state_bytes.store(bytes as u64, Relaxed);
+        self.state_bytes_most.fetch_max(bytes as u64, Relaxed);
+    }
+
+    /// Some of it has gone to disk.
+    pub(crate) fn has_spilled(&self) {
+        let bytes = self.spill.get().map_or(0, Spill::disk_bytes);
+        self.spilled_bytes_most.fetch_max(bytes, Relaxed);
+    }
+
+    pub(crate) fn spills_to(&self, spill: Spill) {
+        // Once, when the task begins.
+        let _ = self.spill.set(spill);
     }
 
     pub(crate) fn batch_out(&self, batch: &Batch) {

@@ -451,6 +451,8 @@ async fn start_job(
             millis => Duration::from_millis(u64::from(millis)),
         },
         epoch_rows,
+        state_memory: start.state_memory,
+        spill_directory: Some(PathBuf::from(&start.spill_directory)).filter(|at| !at.as_os_str().is_empty()),
     };
     let (mut keeping, mut restored) = (None, 0);
     if !start.checkpoint_url.is_empty() {

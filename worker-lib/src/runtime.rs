@@ -17,8 +17,8 @@
 //! because a batch may take a microsecond or many milliseconds. Control runs on a thread and runtime of its own.
 //!
 //! **Bounds.** Everything that holds rows has a limit: queues by [`Limits::queue_batches`], the router by rows for each
-//! destination, a batch by [`Limits::batch_rows`] where sources honour it. What a stage emits in one callback is not
-//! limited here; generated stages emit in chunks.
+//! destination, a batch by [`Limits::batch_rows`] where sources honour it. A stage that has emitted much leaves off, and is
+//! called again when that is sent. State has a limit for all tasks ([`Limits::state_memory`]), beyond which it is on disk.
 //!
 //! **Cost.** For each batch and task: two clock readings, about ten uncontended atomic additions, the walk over the
 //! columns that counts bytes, and one queue operation for each destination (about 100 ns, more when the receiver
@@ -47,6 +47,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ use crate::connector::{Attempt, ConnectorDef, Sink, SinkContext, SinkCounters, S
 use crate::error::TaskError;
 pub use crate::exchange::Barrier;
 use crate::exchange::{EdgeOutput, Halt, Inputs, Message, QueueSender};
+use crate::memory::{self, MemoryPool, Scratch, Spill, TaskMemory};
 use crate::metrics::{Metered, TaskCounters};
 use crate::stage::{Pipeline, Stage};
 use control::asked;
@@ -69,7 +71,7 @@ pub use control::{Controls, Report, Stop};
 pub use tenure::Tenure;
 use files::{Owner, Share, StateFiles};
 use migration::Migration;
-use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task, Timing};
+use task::{Checkpoints, Feed, Outputs, Restored, Room, SinkOutput, Task, Timing};
 
 /// Longest that a task keeps its thread while others may want it.
 const TURN_MOST: Duration = Duration::from_millis(2);
@@ -78,7 +80,7 @@ const TURN_MOST: Duration = Duration::from_millis(2);
 const ABORT_MOST: Duration = Duration::from_secs(2);
 
 /// Named limits of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most rows of a source's batch.
     pub batch_rows: usize,
@@ -92,6 +94,10 @@ pub struct Limits {
     /// on when the epoch has been published. So checkpoints cut the same rows, however fast anybody is. `None`: barriers
     /// go when they come.
     pub epoch_rows: Option<usize>,
+    /// Most bytes of memory that the state of all tasks has; `None`: half of the machine's ([`memory::default_limit`]).
+    pub state_memory: Option<u64>,
+    /// Where state goes beyond that; `None`: beside the program.
+    pub spill_directory: Option<PathBuf>,
 }
 
 impl Limits {
@@ -111,6 +117,8 @@ impl Default for Limits {
             queue_batches: Self::DEFAULT_QUEUE_BATCHES,
             flush_interval: Self::DEFAULT_FLUSH_INTERVAL,
             epoch_rows: None,
+            state_memory: None,
+            spill_directory: None,
         }
     }
 }
@@ -190,15 +198,17 @@ impl Job {
             check_restore(plan, manifest)?;
         }
         let controls = Controls::new(keeping.as_ref().map_or(0, |keeping| keeping.generation));
+        let pool = MemoryPool::new(limits.state_memory.unwrap_or_else(memory::default_limit));
+        let scratch = scratch_of(&limits, keeping.as_ref());
         let mut made = Vec::with_capacity(plan.tasks());
         for stage in &plan.stages {
             for task in 0..stage.parallelism {
-                let parts = Parts::make(pipeline, stage, task, limits, keeping.as_ref());
+                let parts = Parts::make(pipeline, stage, task, &limits, keeping.as_ref());
                 made.push(parts.map_err(|error| failure(stage, task, error))?);
             }
         }
         let counters: Arc<[_]> = made.iter().map(|parts| parts.counters.clone()).collect();
-        let mut queues = Queues::connect(plan, limits, &counters);
+        let mut queues = Queues::connect(plan, &limits, &counters);
         let mut job = Job { tasks: JoinSet::new(), of_id: HashMap::new(), counters: counters.clone(), controls };
         for parts in made {
             let place = (parts.counters.stage, parts.counters.task);
@@ -229,7 +239,8 @@ impl Job {
                 flush_interval: limits.flush_interval,
                 ttl: stage.updating_ttl_micros.map(Duration::from_micros),
             };
-            let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, timing, &job.controls);
+            let room = Room { memory: TaskMemory::new(pool.clone()), spill: Spill::new(&scratch, stage.id, place.1) };
+            let task = Task::new(parts.stage, outputs, counters.clone(), checkpoints, timing, room, &job.controls);
             let running = Metered { task: Box::pin(task.run(feed, restored)), counters: counters.clone() };
             let handle = job.tasks.spawn_on(running, data);
             job.of_id.insert(handle.id(), counters);
@@ -319,6 +330,16 @@ fn panicked(payload: &(dyn Any + Send)) -> TaskError {
         .with_hint("this is a bug; the worker's standard error has the place")
 }
 
+/// Where the state of a job's tasks goes that memory has no room for.
+fn scratch_of(limits: &Limits, keeping: Option<&Keeping>) -> Arc<Scratch> {
+    let beside_program = || Some(std::env::current_exe().ok()?.parent()?.to_owned());
+    let directory = limits.spill_directory.clone().or_else(beside_program).unwrap_or_else(std::env::temp_dir);
+    match keeping {
+        Some(keeping) => Scratch::of_job(&directory, &keeping.job, keeping.generation),
+        None => Scratch::alone(&directory),
+    }
+}
+
 /// What a task is made of, before it is connected.
 struct Parts {
     counters: Arc<TaskCounters>,
@@ -332,7 +353,7 @@ impl Parts {
         pipeline: &Pipeline,
         plan: &StagePlan,
         task: usize,
-        limits: Limits,
+        limits: &Limits,
         keeping: Option<&Keeping>,
     ) -> Result<Parts, TaskError> {
         let making = AssertUnwindSafe(|| {
@@ -364,7 +385,7 @@ fn make_source(
     stage: &StagePlan,
     source: &SourcePlan,
     task: usize,
-    limits: Limits,
+    limits: &Limits,
     restored: Option<Vec<serde_json::Value>>,
 ) -> Result<(Box<dyn Source>, Arc<SourceCounters>), TaskError> {
     let counters = Arc::new(SourceCounters::default());
@@ -514,7 +535,7 @@ struct Queues {
 }
 
 impl Queues {
-    fn connect(plan: &JobPlan, limits: Limits, counters: &[Arc<TaskCounters>]) -> Queues {
+    fn connect(plan: &JobPlan, limits: &Limits, counters: &[Arc<TaskCounters>]) -> Queues {
         let mut queues = Queues::default();
         for sender in counters {
             let place = (sender.stage, sender.task);

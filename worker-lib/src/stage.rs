@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::connector::ConnectorDef;
 use crate::error::TaskError;
+use crate::memory::Spill;
 use crate::state::TableRows;
 
 /// What a generated crate is: a table of constructors.
@@ -30,6 +31,9 @@ pub trait Stage: Send {
 
     /// No row with an event time before `watermark` (nanoseconds since the epoch) is to come; `i64::MAX` at the end
     /// of the input. The runtime forwards the watermark after what is emitted here.
+    ///
+    /// This, `on_timer`, `on_barrier` and `evict` are called again, with what they were called with, when they have left
+    /// off because much had been emitted ([`StageContext::is_full`]); nothing else happens to the stage before.
     fn on_watermark(&mut self, _watermark: i64, _cx: &mut StageContext) -> Result<(), TaskError> {
         Ok(())
     }
@@ -60,7 +64,21 @@ pub trait Stage: Send {
 
     /// All rows have been restored, and event time had come that far: rows before it are late.
     fn restored(&mut self, _watermark: i64) {}
+
+    /// Bytes of memory that the state occupies.
+    fn memory(&self) -> usize {
+        0
+    }
+
+    /// Memory is short: about that part of the state leaves it, the coldest first, for the disk
+    /// ([`StageContext::spill`]), or as rows if it is only held back. Also called between two calls of `restore`.
+    fn evict(&mut self, _portion: f64, _cx: &mut StageContext) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
+
+/// So many batches are sent before a stage emits more.
+const EMITTED_MOST: usize = 8;
 
 /// What a stage hears from the runtime and can say to it during a callback. The runtime empties it after each.
 #[derive(Debug, Default)]
@@ -84,6 +102,12 @@ pub struct StageContext {
     pub ttl: i64,
     /// When [`Stage::on_timer`] is to be called at the latest.
     pub wake: Option<i64>,
+    /// The callback has left off, and is to be called again when what it has emitted is sent.
+    pub more: bool,
+    /// Memory is nearly short: operators note which groups are touched.
+    pub notes_touches: bool,
+    /// Where state goes when memory is short. Without it, all of it stays.
+    pub spill: Option<Spill>,
 }
 
 impl StageContext {
@@ -92,6 +116,13 @@ impl StageContext {
         if batch.rows > 0 {
             self.emitted.push(batch);
         }
+    }
+
+    /// Whether so much has been emitted that it should be sent first; the callback is called again then.
+    #[inline]
+    pub fn is_full(&mut self) -> bool {
+        self.more = self.emitted.len() >= EMITTED_MOST;
+        self.more
     }
 
     /// Asks for [`Stage::on_timer`] when the clock comes to `time` (see [`StageContext::now`]); the earliest of several times

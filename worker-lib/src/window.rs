@@ -22,7 +22,16 @@
 //! ([`Tumble::next_open`]). At a restart rows of a snapshot are assigned like others; those of windows that their
 //! task had closed since are late.
 //!
-//! Not here: the watermark's origin ([`observe`] apart), what the aggregates are ([`crate::agg`]).
+//! **When memory is short** groups go to disk ([`crate::frozen`]): of each window the same part of those that have not been
+//! touched since memory became short, those first that have been here longest ([`Tumble::next_cold`]). That takes no account of
+//! how far ahead a window lies: one that fills is as warm as the present one, and one that has been left alone is as cold.
+//! A group that a row asks for comes back ([`Tumble::next_thawed`]): the groups that are new to a window's table are looked for
+//! on disk, in one go for each batch, and what is found is put into the states before the rows are. Of a window that
+//! closes, the groups in memory leave first, then the others come back in chunks and leave. So a window of any size leaves
+//! through the memory of a chunk.
+//!
+//! Not here: the watermark's origin ([`observe`] apart), what the aggregates are ([`crate::agg`]), when memory is short
+//! ([`crate::memory`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -34,9 +43,11 @@ use schema::{ScalarType, TimeUnit};
 use crate::batch::Batch;
 use crate::column;
 use crate::error::TaskError;
-use crate::keys::{Key, KeyTable};
+use crate::frozen::Frozen;
+use crate::keys::{Key, KeyTable, keep_at};
 use crate::select::Rows;
 use crate::stage::StageContext;
+use crate::state::TableRows;
 
 /// Most groups that leave at once.
 const CHUNK: usize = 8_192;
@@ -78,8 +89,10 @@ pub struct Closed {
     pub bin: usize,
     /// Numbers of the groups in this chunk.
     pub groups: Range<usize>,
-    /// No more of this window.
+    /// All states of the bin have left with it.
     pub last: bool,
+    /// And there are no more groups of the window.
+    pub ends: bool,
     /// The key columns, one value for each group.
     pub keys: Vec<ArrayRef>,
     /// Nanoseconds since the Unix epoch.
@@ -109,7 +122,7 @@ impl Closed {
     }
 }
 
-/// Groups of an open window that have changed since the last snapshot.
+/// Groups of an open window: those that have changed since the last snapshot, or those that leave memory.
 #[derive(Clone, Debug)]
 pub struct Changed {
     pub bin: usize,
@@ -180,11 +193,82 @@ impl Changes {
         changed
     }
 
+    fn has(&self, group: u32) -> bool {
+        let group = group as usize;
+        group >= self.seen || has_bit(&self.marks, group)
+    }
+
+    /// Only these groups are left, in this order.
+    fn keep(&mut self, kept: &[u32]) {
+        let changed: Vec<bool> = kept.iter().map(|group| self.has(*group)).collect();
+        self.all_seen(kept.partition_point(|group| (*group as usize) < self.seen));
+        for number in (0..self.seen).filter(|number| changed[*number]) {
+            self.marks[number / 64] |= 1 << (number % 64);
+        }
+    }
+
     fn all_seen(&mut self, groups: usize) {
         self.seen = groups;
         self.marks.clear();
         self.marks.resize(groups.div_ceil(64), 0);
     }
+}
+
+#[inline]
+fn has_bit(bits: &[u64], group: usize) -> bool {
+    bits.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1)
+}
+
+/// Groups that have been touched while memory was nearly short.
+#[derive(Debug, Default)]
+struct Touches {
+    bits: Vec<u64>,
+}
+
+impl Touches {
+    fn add(&mut self, groups: &[u32], of: usize) {
+        if self.bits.len() * 64 < of {
+            self.bits.resize(of.div_ceil(64), 0);
+        }
+        for &group in groups {
+            self.bits[group as usize / 64] |= 1 << (group % 64);
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.bits.iter().map(|word| word.count_ones() as usize).sum()
+    }
+}
+
+/// A bin whose groups, or some of them, leave memory.
+#[derive(Debug)]
+struct Leaving {
+    window: Window,
+    slot: usize,
+    /// Ascending.
+    groups: Vec<u32>,
+    /// So many of them have been given out.
+    given: usize,
+}
+
+/// Groups of a bin that come back from disk.
+#[derive(Debug)]
+struct Thawed {
+    slot: usize,
+    /// Groups that the bin has by now.
+    of: usize,
+    /// By row.
+    groups: Vec<u32>,
+    rows: Batch,
+}
+
+/// What `assign` has said of a batch.
+#[derive(Debug, Default)]
+struct Assigned {
+    parts: Vec<Part>,
+    rows: Vec<u32>,
+    groups: Vec<u32>,
+    counting: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -237,6 +321,21 @@ pub struct Tumble {
     /// Groups of the first bin that have left.
     flushed: usize,
 
+    // What is not in memory.
+    frozen: Option<Box<Frozen>>,
+    /// By slot: how many groups are on disk.
+    away: Vec<usize>,
+    /// By slot.
+    touches: Vec<Touches>,
+    /// When the last of the groups goes that are noted for the next snapshot.
+    noted_until: Option<i64>,
+    leaving: Option<Vec<Leaving>>,
+    thawed: Vec<Thawed>,
+    /// What is said of the batch while others come back.
+    aside: Option<Assigned>,
+    /// Of the first bin: the last entry on disk that has come back to leave.
+    left: Option<Vec<u8>>,
+
     // What `assign` says of the present batch.
     parts: Vec<Part>,
     rows: Vec<u32>,
@@ -264,6 +363,14 @@ impl Tumble {
             changes: Vec::new(),
             tracks: false,
             flushed: 0,
+            frozen: None,
+            away: Vec::new(),
+            touches: Vec::new(),
+            noted_until: None,
+            leaving: None,
+            thawed: Vec::new(),
+            aside: None,
+            left: None,
             parts: Vec::new(),
             rows: Vec::new(),
             groups: Vec::new(),
@@ -277,10 +384,10 @@ impl Tumble {
     }
 
     /// Routes rows to windows and finds their groups. `event_time` is a timestamp of any unit. Late rows are counted in
-    /// `cx` and are in no part.
+    /// `cx` and are in no part. Where groups may be on disk, to be followed by [`Tumble::next_thawed`].
     ///
     /// # Errors
-    /// When a window has more groups than can be numbered.
+    /// When a window has more groups than can be numbered, or groups on disk cannot be read.
     pub fn assign(
         &mut self,
         rows: Rows<'_>,
@@ -298,7 +405,7 @@ impl Tumble {
             Some(window) if window.end <= self.watermark => cx.late_rows += rows.len() as u64,
             Some(window) => {
                 self.list_all(rows);
-                self.add_part(window, 0..rows.len(), None, keys);
+                self.add_part(window, 0..rows.len(), None, keys, cx)?;
             }
             None => {
                 cx.late_rows += self.route(rows, event_time);
@@ -308,7 +415,7 @@ impl Tumble {
                 for index in 0..self.routes.len() {
                     let Route { window, late, rows } = self.routes[index];
                     if !late {
-                        self.add_part(window, from..from + rows, Some(&positions), keys);
+                        self.add_part(window, from..from + rows, Some(&positions), keys, cx)?;
                         from += rows;
                     }
                 }
@@ -428,7 +535,14 @@ impl Tumble {
 
     /// Finds the groups of the rows in `range` of `self.rows`, which belong to one window. `positions` goes with
     /// `self.rows`; `None`: these are all rows, in order.
-    fn add_part(&mut self, window: Window, range: Range<usize>, positions: Option<&[u32]>, keys: &[Input<'_>]) {
+    fn add_part(
+        &mut self,
+        window: Window,
+        range: Range<usize>,
+        positions: Option<&[u32]>,
+        keys: &[Input<'_>],
+        cx: &StageContext,
+    ) -> Result<(), TaskError> {
         let bin = self.bin_of(window);
         let rows = &self.rows[range.clone()];
         let is_all = positions.is_none() && self.counting > 0;
@@ -440,12 +554,68 @@ impl Tumble {
         };
         let keys = keys.iter().map(|input| Key { array: input.array, indices: key(input) }).collect::<Vec<_>>();
         let table = &mut self.tables[bin];
-        let before = self.groups.len();
+        let (before, known) = (self.groups.len(), table.len());
         table.assign(&keys, range.len(), &mut self.groups);
+        let groups = table.len();
         if self.tracks {
             self.changes[bin].mark(&self.groups[before..]);
         }
-        self.parts.push(Part { bin, groups: table.len(), range });
+        if cx.notes_touches {
+            self.touches[bin].add(&self.groups[before..], groups);
+        }
+        self.parts.push(Part { bin, groups, range });
+        match groups > known && self.away[bin] > 0 {
+            true => self.thaw(window, bin, known..groups),
+            false => Ok(()),
+        }
+    }
+
+    /// Looks for groups on disk that are new to a window's table.
+    fn thaw(&mut self, window: Window, slot: usize, new: Range<usize>) -> Result<(), TaskError> {
+        let Some(frozen) = &mut self.frozen else { return Ok(()) };
+        let table = &self.tables[slot];
+        let keys = table.columns(new.clone());
+        if let Some((places, rows)) = frozen.take(Some(window.start), &keys, new.len())? {
+            self.away[slot] -= places.len();
+            let groups = places.into_iter().map(|place| new.start as u32 + place).collect();
+            self.thawed.push(Thawed { slot, of: table.len(), groups, rows });
+        }
+        Ok(())
+    }
+
+    /// Rows of groups that have come back from disk: of a snapshot, to be put in the place of the states of their groups, of
+    /// which [`Tumble::parts`] and [`Tumble::pairs`] speak until there are no more.
+    #[inline]
+    pub fn next_thawed(&mut self) -> Option<Batch> {
+        match self.thawed.is_empty() && self.aside.is_none() {
+            true => None,
+            false => self.put_aside(),
+        }
+    }
+
+    fn put_aside(&mut self) -> Option<Batch> {
+        let assigned = match self.thawed.pop() {
+            Some(Thawed { slot, of, groups, rows }) => {
+                let (count, range) = (groups.len(), 0..groups.len());
+                let parts = vec![Part { bin: slot, groups: of, range }];
+                Some((Assigned { parts, rows: (0..count as u32).collect(), groups, counting: count }, rows))
+            }
+            None => None,
+        };
+        let (now, batch) = match assigned {
+            Some((assigned, batch)) => (assigned, Some(batch)),
+            None => (self.aside.take().unwrap_or_default(), None),
+        };
+        let before = Assigned {
+            parts: std::mem::replace(&mut self.parts, now.parts),
+            rows: std::mem::replace(&mut self.rows, now.rows),
+            groups: std::mem::replace(&mut self.groups, now.groups),
+            counting: std::mem::replace(&mut self.counting, now.counting),
+        };
+        if batch.is_some() && self.aside.is_none() {
+            self.aside = Some(before);
+        }
+        batch
     }
 
     /// The slot of a window's bin.
@@ -456,6 +626,8 @@ impl Tumble {
                 let slot = self.free.pop().unwrap_or_else(|| {
                     self.tables.push(KeyTable::new(&self.key_types));
                     self.changes.push(Changes::default());
+                    self.away.push(0);
+                    self.touches.push(Touches::default());
                     self.tables.len() - 1
                 });
                 self.bins.insert(at, Bin { window, slot });
@@ -489,19 +661,46 @@ impl Tumble {
     }
 
     /// The next groups of windows that end at or before the watermark, oldest window first; to be called until there
-    /// are none. Whoever gets a chunk releases its states before the next call of [`Tumble::assign`].
-    pub fn next_closed(&mut self, watermark: i64) -> Option<Closed> {
+    /// are none, and again if `cx` has got too much ([`StageContext::is_full`]). Whoever gets a chunk puts into the states what
+    /// has come back for it ([`Tumble::next_thawed`]), and releases them before the next call.
+    ///
+    /// # Errors
+    /// When groups on disk cannot be read.
+    pub fn next_closed(&mut self, watermark: i64, cx: &mut StageContext) -> Result<Option<Closed>, TaskError> {
         self.watermark = self.watermark.max(watermark);
-        self.next_ending_by(self.watermark)
+        self.next_ending_by(self.watermark, cx)
     }
 
-    /// The next groups of any window: as [`Self::next_closed`], but the windows may come again.
-    pub fn next_open(&mut self) -> Option<Closed> {
-        self.next_ending_by(i64::MAX)
+    /// The next groups of any window: as [`Self::next_closed`], but the windows may come again. Groups that leave so are
+    /// never on disk.
+    pub fn next_open(&mut self, cx: &mut StageContext) -> Option<Closed> {
+        if self.bins.is_empty() || cx.is_full() {
+            return None;
+        }
+        self.next_in_memory()
     }
 
-    fn next_ending_by(&mut self, limit: i64) -> Option<Closed> {
-        let Bin { window, slot } = self.bins.first().filter(|bin| bin.window.end <= limit)?;
+    fn next_ending_by(&mut self, limit: i64, cx: &mut StageContext) -> Result<Option<Closed>, TaskError> {
+        loop {
+            let Some(Bin { window, slot }) = self.bins.first().filter(|bin| bin.window.end <= limit) else {
+                return Ok(None);
+            };
+            let (window, slot) = (*window, *slot);
+            if cx.is_full() {
+                return Ok(None);
+            }
+            if self.away[slot] == 0 || !self.tables[slot].is_empty() {
+                return Ok(self.next_in_memory());
+            }
+            if let Some(closed) = self.next_on_disk(window, slot)? {
+                return Ok(Some(closed));
+            }
+        }
+    }
+
+    /// A chunk of the groups of the first bin that are in memory.
+    fn next_in_memory(&mut self) -> Option<Closed> {
+        let Bin { window, slot } = self.bins.first()?;
         let (window, slot) = (*window, *slot);
         let table = &mut self.tables[slot];
         let groups = self.flushed..table.len().min(self.flushed + CHUNK);
@@ -511,15 +710,55 @@ impl Tumble {
         if last {
             table.clear();
             self.changes[slot].all_seen(0);
-            self.free.push(slot);
-            self.bins.remove(0);
+            self.touches[slot] = Touches::default();
             self.flushed = 0;
+            if self.away[slot] == 0 {
+                self.free.push(slot);
+                self.bins.remove(0);
+            }
         }
-        Some(Closed { bin: slot, groups, last, keys, start: window.start, end: window.end })
+        let ends = last && self.away[slot] == 0;
+        Some(Closed { bin: slot, groups, last, ends, keys, start: window.start, end: window.end })
     }
 
-    /// For each open window, oldest first, the groups that have changed since the last call; perhaps none.
-    pub fn changed(&mut self) -> Vec<Changed> {
+    /// A chunk of the groups of the first bin that are on disk; it has none in memory.
+    fn next_on_disk(&mut self, window: Window, slot: usize) -> Result<Option<Closed>, TaskError> {
+        let found = match &self.frozen {
+            Some(frozen) => frozen.scan(Some(window.start), self.left.as_deref(), CHUNK)?,
+            None => None,
+        };
+        let rows = found.as_ref().map_or(0, |(_, rows)| rows.rows);
+        self.away[slot] = if rows == 0 { 0 } else { self.away[slot].saturating_sub(rows) };
+        let ends = self.away[slot] == 0;
+        let closed = found.map(|(last, rows)| {
+            self.left = Some(last);
+            let (groups, keys) = (0..rows.rows, rows.columns[..self.key_types.len()].to_vec());
+            let all = groups.clone().map(|group| group as u32).collect();
+            self.thawed.push(Thawed { slot, of: groups.end, groups: all, rows });
+            Closed { bin: slot, groups, last: true, ends, keys, start: window.start, end: window.end }
+        });
+        if ends {
+            if let Some(frozen) = &mut self.frozen {
+                frozen.forget_window(window.start)?;
+            }
+            self.left = None;
+            self.free.push(slot);
+            self.bins.remove(0);
+        }
+        Ok(closed)
+    }
+
+    /// For each open window, oldest first, the groups in memory that have changed since the last call; perhaps none. The rows
+    /// of others that no snapshot has, on disk, are in `table` then.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn changed(&mut self, table: &mut TableRows) -> Result<Vec<Changed>, TaskError> {
+        if let Some(frozen) = &mut self.frozen
+            && let Some(noted) = frozen.take_notes()?
+        {
+            table.keep_stored(noted, self.noted_until.take());
+        }
         let mut changed = Vec::with_capacity(self.bins.len());
         for Bin { window, slot } in &self.bins {
             let table = &self.tables[*slot];
@@ -527,7 +766,106 @@ impl Tumble {
             let keys = table.columns_of(&groups);
             changed.push(Changed { bin: *slot, groups, keys, start: window.start, end: window.end });
         }
-        changed
+        Ok(changed)
+    }
+
+    /// The next groups that leave memory, of which about that part of all groups does; to be called until there are none,
+    /// each time followed by [`Tumble::freeze`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn next_cold(&mut self, portion: f64, cx: &StageContext) -> Result<Option<Changed>, TaskError> {
+        let Some(spill) = &cx.spill else { return Ok(None) };
+        if self.leaving.is_none() {
+            if self.frozen.is_none() {
+                self.frozen = Some(Box::new(Frozen::open(spill, &self.key_types, true)?));
+            }
+            // Nobody knows whether what they have kept will be of use.
+            for slot in &self.free {
+                self.tables[*slot] = KeyTable::new(&self.key_types);
+            }
+            self.leaving = Some(self.choose(portion));
+        }
+        let Some(leaving) = self.leaving.as_mut().and_then(|leaving| leaving.last_mut()) else {
+            self.leaving = None;
+            spill.set_entries(self.away.iter().sum());
+            return Ok(None);
+        };
+        let groups = leaving.groups[leaving.given..].iter().take(CHUNK).copied().collect::<Vec<_>>();
+        let keys = self.tables[leaving.slot].columns_of(&groups);
+        let Window { start, end } = leaving.window;
+        Ok(Some(Changed { bin: leaving.slot, groups, keys, start, end }))
+    }
+
+    /// Of each window the groups that are to leave.
+    fn choose(&mut self, portion: f64) -> Vec<Leaving> {
+        let total: usize = self.bins.iter().map(|bin| self.tables[bin.slot].len()).sum();
+        let touched: usize = self.bins.iter().map(|bin| self.touches[bin.slot].count()).sum();
+        let target = ((total as f64 * portion).ceil() as usize).min(total);
+        let untouched = total.saturating_sub(touched);
+        let part = |of: usize, all: usize| if all == 0 { 0.0 } else { of as f64 / all as f64 };
+        let of_untouched = part(target.min(untouched), untouched);
+        let of_touched = part(target.saturating_sub(untouched), touched);
+        let mut all = Vec::new();
+        for Bin { window, slot } in &self.bins {
+            let (groups, touches) = (self.tables[*slot].len(), std::mem::take(&mut self.touches[*slot]));
+            let touched = touches.count();
+            let mut left = [(groups - touched, of_untouched), (touched, of_touched)]
+                .map(|(groups, part)| (groups as f64 * part).ceil() as usize);
+            let chosen = (0..groups as u32).filter(|group| {
+                let left = &mut left[usize::from(has_bit(&touches.bits, *group as usize))];
+                let leaves = *left > 0;
+                *left -= usize::from(leaves);
+                leaves
+            });
+            let groups: Vec<u32> = chosen.collect();
+            if !groups.is_empty() {
+                all.push(Leaving { window: *window, slot: *slot, groups, given: 0 });
+            }
+        }
+        all
+    }
+
+    /// Puts groups on disk: `rows` are theirs, as a snapshot has them, and `counts` those of their sets, which come back as
+    /// further columns. When these were the last of their bin: the groups that stay, in the order of their new numbers; it is
+    /// for [`States::keep`].
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn freeze(&mut self, cold: &Changed, rows: &Batch, counts: &[ArrayRef]) -> Result<Option<Vec<u32>>, TaskError> {
+        let (Some(frozen), Some(leaving)) = (&mut self.frozen, &mut self.leaving) else { return Ok(None) };
+        let unsaved = |group: &u32| self.tracks && self.changes[cold.bin].has(*group);
+        let unsaved: Vec<bool> = cold.groups.iter().map(unsaved).collect();
+        if unsaved.contains(&true) {
+            self.noted_until = self.noted_until.max(Some(cold.end));
+        }
+        frozen.put(rows, counts, &unsaved)?;
+        self.away[cold.bin] += cold.groups.len();
+        let Some(bin) = leaving.last_mut() else { return Ok(None) };
+        bin.given += cold.groups.len();
+        if bin.given < bin.groups.len() {
+            return Ok(None);
+        }
+        let table = &mut self.tables[cold.bin];
+        let kept = others(&bin.groups, table.len());
+        table.keep(&kept);
+        self.changes[cold.bin].keep(&kept);
+        leaving.pop();
+        Ok(Some(kept))
+    }
+
+    pub(crate) fn key_types(&self) -> &[ScalarType] {
+        &self.key_types
+    }
+
+    pub(crate) fn tracks_changes(&self) -> bool {
+        self.tracks
+    }
+
+    /// The start of the window of a part.
+    pub(crate) fn start_of(&self, part: &Part) -> i64 {
+        let bin = self.bins.iter().find(|bin| bin.slot == part.bin);
+        bin.map_or(0, |bin| bin.window.start)
     }
 
     /// Key columns of some groups of a bin.
@@ -553,8 +891,19 @@ impl Tumble {
 
     /// Bytes that the key tables occupy.
     pub fn memory(&self) -> usize {
-        self.tables.iter().map(KeyTable::memory).sum()
+        let marks = |bits: &Vec<u64>| bits.len() * size_of::<u64>();
+        let tables: usize = self.tables.iter().map(KeyTable::memory).sum();
+        let changes: usize = self.changes.iter().map(|changes| marks(&changes.marks)).sum();
+        tables + changes + self.touches.iter().map(|touches| marks(&touches.bits)).sum::<usize>()
     }
+}
+
+/// The numbers up to `all` that are not among these, which are ascending.
+pub(crate) fn others(these: &[u32], all: usize) -> Vec<u32> {
+    let mut these = these.iter().peekable();
+    let mut others = Vec::with_capacity(all - these.len());
+    others.extend((0..all as u32).filter(|number| these.next_if_eq(&number).is_none()));
+    others
 }
 
 /// States of the groups: one vector for each bin of a [`Tumble`].
@@ -567,6 +916,21 @@ impl<S> Default for States<S> {
     fn default() -> Self {
         States { bins: Vec::new() }
     }
+}
+
+/// States that are looked at, to tell what they have on the heap.
+const SAMPLES: usize = 64;
+
+/// Bytes that states occupy, by a sample of what each has besides itself.
+#[inline]
+pub(crate) fn bytes_of<S>(states: &[S], samples: usize, heap: impl Fn(&S) -> usize) -> usize {
+    let step = (states.len() / samples.max(1)).max(1);
+    let (mut looked_at, mut bytes) = (0, 0);
+    for state in states.iter().step_by(step) {
+        looked_at += 1;
+        bytes += heap(state);
+    }
+    size_of_val(states) + bytes * states.len() / looked_at.max(1)
 }
 
 impl<S: Default> States<S> {
@@ -601,6 +965,21 @@ impl<S: Default> States<S> {
         changed.groups.iter().map(|&group| self.bins[changed.bin][group as usize].clone()).collect()
     }
 
+    /// Bytes that all states occupy; `heap` says what one has besides itself.
+    pub fn memory(&self, heap: impl Fn(&S) -> usize) -> usize {
+        let samples = SAMPLES / self.bins.len().max(1);
+        self.bins.iter().map(|states| bytes_of(states, samples, &heap)).sum()
+    }
+
+    /// Follows [`Tumble::freeze`], with what that gives.
+    pub fn keep(&mut self, bin: usize, kept: Option<&[u32]>) {
+        let Some(kept) = kept else { return };
+        if let Some(states) = self.bins.get_mut(bin) {
+            keep_at(states, kept);
+        }
+        self.bins.iter_mut().filter(|states| states.is_empty()).for_each(|states| *states = Vec::new());
+    }
+
     /// Forgets the states of a window, once its last chunk has left; keeps the memory for the next one.
     #[inline]
     pub fn release(&mut self, closed: &Closed) {
@@ -631,6 +1010,7 @@ mod tests {
 
     use super::*;
     use crate::column::{from_i64, from_timestamp, validity};
+    use crate::memory::Spill;
     use crate::select::Selection;
     use arrow::array::Array;
     use proptest::prelude::*;
@@ -664,6 +1044,7 @@ mod tests {
         states: States<State>,
         out: Out,
         late: u64,
+        touches: bool,
     }
 
     impl Fused {
@@ -679,9 +1060,10 @@ mod tests {
                 true => (Input::position(&taken_times), Input::position(&taken_keys)),
                 false => (Input::row(&times), Input::row(&keys)),
             };
-            let mut cx = StageContext { tracks_changes: true, ..StageContext::default() };
+            let mut cx = StageContext { tracks_changes: true, notes_touches: self.touches, ..StageContext::default() };
             self.tumble.assign(selected, time, &[key], &mut cx).unwrap();
             self.late += cx.late_rows;
+            self.thaw();
             for part in self.tumble.parts() {
                 let states = self.states.of(part.bin, part.groups);
                 for (row, group) in self.tumble.pairs(part) {
@@ -694,9 +1076,10 @@ mod tests {
         fn watermark(&mut self, watermark: i64) {
             let mut emitted = BTreeMap::new();
             let mut last_start = i64::MIN;
-            while let Some(closed) = self.tumble.next_closed(watermark) {
+            while let Some(closed) = self.tumble.next_closed(watermark, &mut StageContext::default()).unwrap() {
                 assert!(closed.start >= last_start, "windows close in order");
                 last_start = closed.start;
+                self.thaw();
                 let keys = column::i64(&closed.keys[0]);
                 for (at, state) in self.states.closed(&closed).iter().enumerate() {
                     emitted.insert((closed.start, keys.value(at)), (state.count, state.sum));
@@ -704,6 +1087,56 @@ mod tests {
                 self.states.release(&closed);
             }
             self.out.push(emitted);
+        }
+
+        fn thaw(&mut self) {
+            while let Some(rows) = self.tumble.next_thawed() {
+                self.put(&rows);
+            }
+        }
+
+        fn put(&mut self, rows: &Batch) {
+            for part in self.tumble.parts() {
+                let into = self.states.of(part.bin, part.groups);
+                for (row, group) in self.tumble.pairs(part) {
+                    into[group] = State { count: rows.i64(2).value(row), sum: rows.i64(3).value(row) };
+                }
+            }
+        }
+
+        fn rows_of(&self, changed: &Changed) -> Batch {
+            let states = self.states.changed(changed);
+            let mut columns = changed.keys.clone();
+            columns.push(changed.window_start());
+            columns.push(from_i64(states.iter().map(|state| state.count).collect(), None));
+            columns.push(from_i64(states.iter().map(|state| state.sum).collect(), None));
+            Batch::new(columns, states.len())
+        }
+
+        fn evict(&mut self, portion: f64, cx: &mut StageContext) {
+            while let Some(cold) = self.tumble.next_cold(portion, cx).unwrap() {
+                let rows = self.rows_of(&cold);
+                let kept = self.tumble.freeze(&cold, &rows, &[]).unwrap();
+                self.states.keep(cold.bin, kept.as_deref());
+            }
+        }
+
+        /// Rows of a snapshot, in their order.
+        fn snapshot(&mut self) -> Vec<Batch> {
+            let mut table = TableRows::default();
+            for changed in self.tumble.changed(&mut table).unwrap() {
+                table.push(self.rows_of(&changed), changed.end);
+            }
+            std::iter::from_fn(|| table.next().unwrap()).collect()
+        }
+
+        fn restore(&mut self, rows: &Batch, watermark: Option<i64>) {
+            self.tumble.begin_restore(watermark);
+            let keys = [Input::row(rows.array(0))];
+            let mut cx = StageContext::default();
+            self.tumble.assign(Rows::All(rows.rows), Input::row(rows.array(1)), &keys, &mut cx).unwrap();
+            self.thaw();
+            self.put(rows);
         }
     }
 
@@ -760,7 +1193,7 @@ mod tests {
             }
             steps.push(Step::Watermark(i64::MAX));
             let tumble = Tumble::new(width * nanos, &[ScalarType::Int64]);
-            let mut fused = Fused { tumble, states: States::new(), out: Vec::new(), late: 0 };
+            let mut fused = Fused { tumble, states: States::new(), out: Vec::new(), late: 0, touches: false };
             for step in &steps {
                 match step {
                     Step::Rows(rows) => fused.rows(rows, unit, computed, filtered),
@@ -774,20 +1207,25 @@ mod tests {
     }
 
     proptest! {
-        /// Snapshots, each with the changes alone, put into a fresh instance at any moment, change nothing.
+        /// Snapshots, each with the changes alone, put into a fresh instance at any moment, change nothing; neither do groups
+        /// that go to disk at any moment, also while rows are restored.
         #[test]
         fn snapshots_add_up_to_the_state(
             steps in steps(),
             snapshots in prop::collection::vec(any::<bool>(), 12),
+            evictions in prop::collection::vec(prop::option::of(0.0..1.0), 12),
+            touches in any::<bool>(),
             crash in 0usize..12,
         ) {
             let fresh = || Fused {
-                tumble: Tumble::new(10, &[ScalarType::Int64]), states: States::new(), out: Vec::new(), late: 0,
+                tumble: Tumble::new(10, &[ScalarType::Int64]),
+                states: States::new(), out: Vec::new(), late: 0, touches,
             };
+            let tracked = || StageContext { tracks_changes: true, spill: Some(Spill::for_tests()), ..StageContext::default() };
             let mut steps = steps;
             steps.push(Step::Watermark(i64::MAX));
-            let mut fused = fresh();
-            let mut files: Vec<Vec<(Changed, Vec<State>)>> = Vec::new();
+            let (mut fused, mut cx) = (fresh(), tracked());
+            let mut files: Vec<Batch> = Vec::new();
             let mut watermark = None;
             for (at, step) in steps.iter().enumerate() {
                 match step {
@@ -797,33 +1235,119 @@ mod tests {
                         watermark = watermark.max(Some(*to));
                     }
                 }
+                if let Some(portion) = evictions[at % 12] {
+                    fused.evict(portion, &mut cx);
+                }
                 if snapshots[at % 12] || at == crash {
-                    let changed = fused.tumble.changed();
-                    files.push(changed.into_iter().map(|changed| { let states = fused.states.changed(&changed); (changed, states) }).collect());
+                    files.extend(fused.snapshot());
                 }
                 if at == crash {
                     let (out, late) = (fused.out, fused.late);
                     fused = Fused { out, late, ..fresh() };
-                    fused.tumble.begin_restore(watermark);
-                    for (changed, states) in files.iter().flatten() {
-                        let mut cx = StageContext::default();
-                        let start = changed.window_start();
-                        let keys = changed.keys.iter().map(Input::row).collect::<Vec<_>>();
-                        fused.tumble.assign(Rows::All(states.len()), Input::row(&start), &keys, &mut cx).unwrap();
-                        for part in fused.tumble.parts() {
-                            let into = fused.states.of(part.bin, part.groups);
-                            for (row, group) in fused.tumble.pairs(part) {
-                                into[group] = states[row].clone();
-                            }
+                    cx = StageContext { tracks_changes: false, ..tracked() };
+                    for rows in &files {
+                        fused.restore(rows, watermark);
+                        if let Some(portion) = evictions[at % 12] {
+                            fused.evict(portion, &mut cx);
                         }
                     }
                     fused.tumble.restored(watermark.unwrap_or(i64::MIN));
+                    cx.tracks_changes = true;
                 }
             }
             let (out, late) = naive(&steps, 10, 1, false);
             prop_assert_eq!(fused.out, out);
             prop_assert_eq!(fused.late, late);
         }
+    }
+
+    #[test]
+    fn untouched_groups_leave_first_and_by_window_alike() {
+        let mut fused = Fused {
+            tumble: Tumble::new(10, &[ScalarType::Int64]),
+            states: States::new(),
+            out: Vec::new(),
+            late: 0,
+            touches: false,
+        };
+        let spill = Spill::for_tests();
+        let mut cx = StageContext { tracks_changes: true, spill: Some(spill.clone()), ..StageContext::default() };
+        let rows = |start: i64, keys: Range<i64>| keys.map(|key| (Some(start), key, true)).collect::<Vec<_>>();
+        fused.rows(&rows(0, 0..8), TimeUnit::Nanosecond, false, false);
+        fused.rows(&rows(10, 0..16), TimeUnit::Nanosecond, false, false);
+        let before = fused.tumble.memory() + fused.states.memory(|_| 0);
+        fused.touches = true;
+        fused.rows(&rows(0, 0..2), TimeUnit::Nanosecond, false, false);
+        fused.rows(&rows(10, 4..6), TimeUnit::Nanosecond, false, false);
+        // Twenty have not been touched; ten leave.
+        fused.evict(10.0 / 24.0, &mut cx);
+        assert_eq!((fused.tumble.away.as_slice(), spill.entries()), (&[3, 7][..], 10));
+        let left = |fused: &Fused, bin: usize| {
+            let keys = fused.tumble.tables[bin].columns(0..fused.tumble.tables[bin].len());
+            column::i64(&keys[0]).values.to_vec()
+        };
+        assert_eq!(left(&fused, 0), [0, 1, 5, 6, 7]);
+        assert_eq!(left(&fused, 1), [4, 5, 9, 10, 11, 12, 13, 14, 15]);
+        assert!(fused.tumble.memory() + fused.states.memory(|_| 0) < before);
+        // All of them have changed, wherever they are, and some are noted.
+        assert_eq!(fused.snapshot().iter().map(|batch| batch.rows).collect::<Vec<_>>(), [10, 5, 9]);
+        fused.evict(1.0, &mut cx);
+        assert_eq!((fused.snapshot().len(), fused.tumble.away.as_slice()), (0, &[8, 16][..]));
+        // One that comes back has changed, and says no more of the others.
+        fused.rows(&[(Some(10), 3, true)], TimeUnit::Nanosecond, false, false);
+        assert_eq!(fused.tumble.away, [8, 15]);
+        let snapshot = fused.snapshot();
+        assert_eq!((snapshot.len(), snapshot[0].i64(0).value(0), snapshot[0].i64(2).value(0)), (1, 3, 2));
+    }
+
+    #[test]
+    fn a_window_on_disk_leaves_in_chunks() {
+        let mut fused = Fused {
+            tumble: Tumble::new(10, &[ScalarType::Int64]),
+            states: States::new(),
+            out: Vec::new(),
+            late: 0,
+            touches: false,
+        };
+        let mut cx = StageContext { spill: Some(Spill::for_tests()), ..StageContext::default() };
+        let rows = (0..CHUNK as i64 * 2 + 5).map(|key| (Some(3), key, true)).collect::<Vec<_>>();
+        fused.rows(&rows, TimeUnit::Nanosecond, false, false);
+        fused.evict(1.0, &mut cx);
+        fused.rows(&[(Some(3), 7, true), (Some(4), -1, true)], TimeUnit::Nanosecond, false, false);
+        let mut sizes = Vec::new();
+        while let Some(closed) = fused.tumble.next_closed(10, &mut cx).unwrap() {
+            fused.thaw();
+            assert_eq!(fused.states.closed(&closed).len(), closed.groups.len());
+            fused.states.release(&closed);
+            sizes.push(closed.groups.len());
+        }
+        assert_eq!(sizes, [2, CHUNK, CHUNK, 4]);
+        assert!(fused.tumble.bins.is_empty());
+        // The slot is as good as new.
+        fused.rows(&[(Some(13), 7, true)], TimeUnit::Nanosecond, false, false);
+        fused.watermark(20);
+        assert_eq!(fused.out, [BTreeMap::from([((10, 7), (1, 83))])]);
+    }
+
+    #[test]
+    fn much_leaves_in_several_calls() {
+        let mut tumble = Tumble::new(10, &[ScalarType::Int64]);
+        let count = CHUNK as i64 * 20;
+        let keys = from_i64((0..count).collect(), None);
+        let times = from_timestamp(vec![3; count as usize], None, TimeUnit::Nanosecond, None);
+        let mut cx = StageContext::default();
+        tumble.assign(Rows::All(count as usize), Input::row(&times), &[Input::row(&keys)], &mut cx).unwrap();
+        let mut calls = Vec::new();
+        loop {
+            while let Some(closed) = tumble.next_closed(10, &mut cx).unwrap() {
+                cx.emit(Batch::new(closed.keys.clone(), closed.groups.len()));
+            }
+            calls.push(cx.emitted.drain(..).len());
+            if !std::mem::take(&mut cx.more) {
+                break;
+            }
+        }
+        assert_eq!(calls, [8, 8, 4]);
     }
 
     #[test]
@@ -834,10 +1358,10 @@ mod tests {
         let times = from_timestamp(vec![3; count], None, TimeUnit::Nanosecond, None);
         let mut cx = StageContext::default();
         tumble.assign(Rows::All(count), Input::row(&times), &[Input::row(&keys)], &mut cx).unwrap();
-        assert!(tumble.next_closed(9).is_none());
+        assert!(tumble.next_closed(9, &mut cx).unwrap().is_none());
         let mut next = count as i64;
         let mut lasts = Vec::new();
-        while let Some(closed) = tumble.next_closed(10) {
+        while let Some(closed) = tumble.next_closed(10, &mut cx).unwrap() {
             assert_eq!((closed.start, closed.end), (0, 10));
             for &key in column::i64(&closed.keys[0]).values {
                 next -= 1;
@@ -860,12 +1384,15 @@ mod tests {
         let mut cx = StageContext::default();
         tumble.assign(Rows::All(4), Input::row(&times), &[], &mut cx).unwrap();
         assert_eq!(tumble.parts().len(), 4);
-        assert_eq!(tumble.changed().iter().map(|window| window.start).collect::<Vec<_>>(), {
-            let last = i64::MAX - i64::MAX % 1_000;
-            [i64::MIN, -1_000_000_000, 0, last]
-        });
+        assert_eq!(
+            tumble.changed(&mut TableRows::default()).unwrap().iter().map(|window| window.start).collect::<Vec<_>>(),
+            {
+                let last = i64::MAX - i64::MAX % 1_000;
+                [i64::MIN, -1_000_000_000, 0, last]
+            }
+        );
         let mut closed = 0;
-        while tumble.next_closed(i64::MAX).is_some() {
+        while tumble.next_closed(i64::MAX, &mut cx).unwrap().is_some() {
             closed += 1;
         }
         assert_eq!((closed, cx.late_rows), (4, 0));

@@ -48,7 +48,7 @@ impl Stage for RowsByAuctionLength {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
             let batch = self.results(&closed);
             self.states.release(&closed);
             cx.emit(batch);
@@ -57,12 +57,20 @@ impl Stage for RowsByAuctionLength {
     }
 
     fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(open) = self.tumble.next_open() {
+        while let Some(open) = self.tumble.next_open(cx) {
             let batch = self.results(&open);
             self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|state| state.high.heap())
+    }
+
+    fn evict(&mut self, _portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.on_barrier(cx)
     }
 }
 

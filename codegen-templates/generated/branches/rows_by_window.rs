@@ -42,7 +42,7 @@ impl Stage for RowsByWindow {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
             let batch = self.results(&closed);
             self.states.release(&closed);
             cx.emit(batch);
@@ -51,12 +51,20 @@ impl Stage for RowsByWindow {
     }
 
     fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(open) = self.tumble.next_open() {
+        while let Some(open) = self.tumble.next_open(cx) {
             let batch = self.results(&open);
             self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, _portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.on_barrier(cx)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Avg, AvgDecimal, Count, MaxText, Min, Sum};
-use worker_lib::column::{ArrayRef, ScalarType};
+use worker_lib::column::ScalarType;
 use worker_lib::scalar::Errors;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 4, fused from:
 /// - rows of stage 3
@@ -43,7 +43,7 @@ impl Stage for TumbleByAuctionLength {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, false, cx)
+        self.merge_states(&batch, cx)
     }
 
     fn on_watermark(
@@ -51,7 +51,8 @@ impl Stage for TumbleByAuctionLength {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed)?;
             self.states.release(&closed);
             self.pass_on(batch, cx)?;
@@ -60,10 +61,9 @@ impl Stage for TumbleByAuctionLength {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 1];
-        for changed in self.tumble.changed() {
-            let states = state_columns(&self.states.changed(&changed));
-            tables[0].push(changed.states(states), changed.end);
+        let mut tables = TableRows::of_tables(1);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
         }
         Ok(tables)
     }
@@ -76,22 +76,41 @@ impl Stage for TumbleByAuctionLength {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        self.merge_states(batch, true, &mut cx)
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(2)),
+                &[Input::row(batch.array(0)), Input::row(batch.array(1))],
+                &mut cx,
+            )?;
+        self.thaw();
+        self.put_states(batch, true);
+        Ok(())
     }
 
     fn restored(&mut self, watermark: i64) {
         self.tumble.restored(watermark);
     }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|state| state.high.heap())
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
+    }
 }
 
 impl TumbleByAuctionLength {
     /// `GROUP BY auction, length(channel)`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
-        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -101,6 +120,13 @@ impl TumbleByAuctionLength {
                 &[Input::row(batch.array(0)), Input::row(batch.array(1))],
                 cx,
             )?;
+        self.thaw();
+        self.put_states(batch, false);
+        Ok(())
+    }
+
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let n = batch.i64(3);
         let low = batch.i32(4);
         let high = batch.text(5);
@@ -128,12 +154,75 @@ impl TumbleByAuctionLength {
                     .merge(mean_owed_sum.get(row), mean_owed_count.value(row));
             }
         }
-        Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+        columns.push(column::from_i32(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
+        columns.push(column::from_f64(values, nulls));
+        let values = column::dense(rows, |row| states[row].mean.count());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].filtered.finish(),
+        );
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
+        columns.push(column::from_decimal(values, nulls, 20, 2));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
+        columns.push(column::from_decimal(values, nulls, 38, 2));
+        let values = column::dense(rows, |row| states[row].mean_owed.count());
+        columns.push(column::from_i64(values, None));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Result<Batch, TaskError> {
-        Ok(closed.results(result_columns(self.states.closed(closed))?))
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let errors = Errors::new();
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].n.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+        columns.push(column::from_i32(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.finish());
+        columns.push(column::from_f64(values, nulls));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].filtered.finish(),
+        );
+        columns.push(column::from_i64(values, nulls));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].owed.finish_decimal(20, 2, &errors),
+        );
+        columns.push(column::from_decimal(values, nulls, 20, 2));
+        let (values, nulls) = column::dense_opt(
+            rows,
+            |row| states[row].mean_owed.finish(2, 14, 6, &errors),
+        );
+        columns.push(column::from_decimal(values, nulls, 14, 6));
+        errors.check()?;
+        Ok(Batch::new(columns, rows))
     }
 
     /// Takes results through the rest of the stage.
@@ -142,60 +231,6 @@ impl TumbleByAuctionLength {
         cx.emit(batch);
         Ok(())
     }
-}
-
-/// States of groups.
-fn state_columns(states: &[TumbleByAuctionLengthState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].n.finish());
-    columns.push(column::from_i64(values, None));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
-    columns.push(column::from_i32(values, nulls));
-    columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
-    columns.push(column::from_f64(values, nulls));
-    let values = column::dense(rows, |row| states[row].mean.count());
-    columns.push(column::from_i64(values, None));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].filtered.finish());
-    columns.push(column::from_i64(values, nulls));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
-    columns.push(column::from_decimal(values, nulls, 20, 2));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
-    columns.push(column::from_decimal(values, nulls, 38, 2));
-    let values = column::dense(rows, |row| states[row].mean_owed.count());
-    columns.push(column::from_i64(values, None));
-    columns
-}
-
-/// Results of groups.
-fn result_columns(
-    states: &[TumbleByAuctionLengthState],
-) -> Result<Vec<ArrayRef>, TaskError> {
-    let rows = states.len();
-    let errors = Errors::new();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].n.finish());
-    columns.push(column::from_i64(values, None));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
-    columns.push(column::from_i32(values, nulls));
-    columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.finish());
-    columns.push(column::from_f64(values, nulls));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].filtered.finish());
-    columns.push(column::from_i64(values, nulls));
-    let (values, nulls) = column::dense_opt(
-        rows,
-        |row| states[row].owed.finish_decimal(20, 2, &errors),
-    );
-    columns.push(column::from_decimal(values, nulls, 20, 2));
-    let (values, nulls) = column::dense_opt(
-        rows,
-        |row| states[row].mean_owed.finish(2, 14, 6, &errors),
-    );
-    columns.push(column::from_decimal(values, nulls, 14, 6));
-    errors.check()?;
-    Ok(columns)
 }
 
 /// `SELECT window.start, n`

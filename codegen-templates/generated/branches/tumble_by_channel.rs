@@ -2,10 +2,10 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Distinct, Sum};
-use worker_lib::column::{ArrayRef, ScalarType};
+use worker_lib::column::ScalarType;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 2, fused from:
 /// - rows of stage 1
@@ -48,23 +48,23 @@ impl Stage for TumbleByChannel {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed);
             self.states.release(&closed);
-            self.n.release(&closed);
-            self.web.release(&closed);
+            self.n.release(&closed)?;
+            self.web.release(&closed)?;
             self.pass_on(batch, cx)?;
         }
         Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 3];
-        for changed in self.tumble.changed() {
-            let states = group_columns(&self.states.changed(&changed));
-            tables[0].push(changed.states(states), changed.end);
-            tables[1].push(self.n.changed(&changed, &self.tumble), changed.end);
-            tables[2].push(self.web.changed(&changed, &self.tumble), changed.end);
+        let mut tables = TableRows::of_tables(3);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
+            self.n.changed(&changed, &self.tumble, &mut tables[1])?;
+            self.web.changed(&changed, &self.tumble, &mut tables[2])?;
         }
         Ok(tables)
     }
@@ -77,9 +77,6 @@ impl Stage for TumbleByChannel {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        if table == 0 {
-            return self.merge_states(batch, true, &mut cx);
-        }
         self.tumble
             .assign(
                 Rows::All(batch.rows),
@@ -87,28 +84,14 @@ impl Stage for TumbleByChannel {
                 &[Input::row(batch.array(0))],
                 &mut cx,
             )?;
+        self.thaw();
+        if table == 0 {
+            self.put_states(batch, true);
+        }
         for part in self.tumble.parts() {
             match table {
-                1 => {
-                    self.n
-                        .assign(
-                            part.bin,
-                            self.tumble.rows_of(part),
-                            self.tumble.groups_of(part),
-                            batch.array(2),
-                            None,
-                        )
-                }
-                2 => {
-                    self.web
-                        .assign(
-                            part.bin,
-                            self.tumble.rows_of(part),
-                            self.tumble.groups_of(part),
-                            batch.array(2),
-                            None,
-                        )
-                }
+                1 => self.n.assign(part, &self.tumble, batch.array(2), None)?,
+                2 => self.web.assign(part, &self.tumble, batch.array(2), None)?,
                 _ => {}
             }
         }
@@ -119,6 +102,26 @@ impl Stage for TumbleByChannel {
         self.tumble.restored(watermark);
         self.n.restored();
         self.web.restored();
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0) + self.n.memory()
+            + self.web.memory()
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            self.n.freeze(&cold, &self.tumble, cx)?;
+            self.web.freeze(&cold, &self.tumble, cx)?;
+            let kept = self
+                .tumble
+                .freeze(&cold, &rows, &[self.n.counts(&cold), self.web.counts(&cold)])?;
+            self.states.keep(cold.bin, kept.as_deref());
+            self.n.keep(cold.bin, kept.as_deref());
+            self.web.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
     }
 }
 
@@ -136,6 +139,7 @@ impl TumbleByChannel {
                 &[Input::row(batch.array(0))],
                 cx,
             )?;
+        self.thaw();
         let web_filter = batch.bool(3);
         let ratio = batch.i64(4);
         let n = batch.array(2).clone();
@@ -152,42 +156,14 @@ impl TumbleByChannel {
                     state.ratio.add(value);
                 }
             }
-            self.n
-                .assign(
-                    part.bin,
-                    self.tumble.rows_of(part),
-                    self.tumble.groups_of(part),
-                    &n,
-                    None,
-                );
-            self.web
-                .assign(
-                    part.bin,
-                    self.tumble.rows_of(part),
-                    self.tumble.groups_of(part),
-                    &web,
-                    Some(&keep2),
-                );
+            self.n.assign(part, &self.tumble, &n, None)?;
+            self.web.assign(part, &self.tumble, &web, Some(&keep2))?;
         }
         Ok(())
     }
 
-    /// `GROUP BY channel`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
-    fn merge_states(
-        &mut self,
-        batch: &Batch,
-        replace: bool,
-        cx: &mut StageContext,
-    ) -> Result<(), TaskError> {
-        self.tumble
-            .assign(
-                Rows::All(batch.rows),
-                Input::row(batch.array(1)),
-                &[Input::row(batch.array(0))],
-                cx,
-            )?;
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let ratio = batch.i64(2);
         for part in self.tumble.parts() {
             let states = self.states.of(part.bin, part.groups);
@@ -199,15 +175,39 @@ impl TumbleByChannel {
                 state.ratio.merge(ratio.get(row));
             }
         }
-        Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+            self.n.put_counts(&self.tumble, batch.array(3));
+            self.web.put_counts(&self.tumble, batch.array(4));
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let mut columns = group_columns(self.states.closed(closed));
-        columns.insert(0, column::from_i64(self.n.finish(closed), None));
-        columns.insert(1, column::from_i64(self.web.finish(closed), None));
-        closed.results(columns)
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        columns.push(column::from_i64(self.n.finish(closed), None));
+        columns.push(column::from_i64(self.web.finish(closed), None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
+        columns.push(column::from_i64(values, nulls));
+        Batch::new(columns, rows)
     }
 
     /// Takes results through the rest of the stage.
@@ -216,15 +216,6 @@ impl TumbleByChannel {
         cx.emit(batch);
         Ok(())
     }
-}
-
-/// Aggregates of groups, as columns.
-fn group_columns(states: &[TumbleByChannelState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
-    columns.push(column::from_i64(values, nulls));
-    columns
 }
 
 /// `SELECT window.start, n`

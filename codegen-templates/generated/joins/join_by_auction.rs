@@ -49,14 +49,14 @@ impl Stage for JoinByAuction {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(batch) = self.join.next_closed(watermark)? {
+        while let Some(batch) = self.join.next_closed(watermark, cx)? {
             self.pass_on(batch, cx)?;
         }
         Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        Ok(self.join.changed())
+        self.join.changed()
     }
 
     fn restore(
@@ -70,6 +70,14 @@ impl Stage for JoinByAuction {
 
     fn restored(&mut self, watermark: i64) {
         self.join.restored(watermark);
+    }
+
+    fn memory(&self) -> usize {
+        self.join.memory()
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.join.evict(portion, cx)
     }
 }
 

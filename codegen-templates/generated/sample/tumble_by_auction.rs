@@ -5,7 +5,7 @@ use worker_lib::agg::{Count, MaxText, Sum};
 use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::{Rows, Selection};
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -39,7 +39,7 @@ impl Stage for TumbleByAuction {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, false, cx)
+        self.merge_states(&batch, cx)
     }
 
     fn on_watermark(
@@ -47,7 +47,8 @@ impl Stage for TumbleByAuction {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed);
             self.states.release(&closed);
             self.pass_on(batch, cx)?;
@@ -56,10 +57,9 @@ impl Stage for TumbleByAuction {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 1];
-        for changed in self.tumble.changed() {
-            let states = group_columns(&self.states.changed(&changed));
-            tables[0].push(changed.states(states), changed.end);
+        let mut tables = TableRows::of_tables(1);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
         }
         Ok(tables)
     }
@@ -72,22 +72,41 @@ impl Stage for TumbleByAuction {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        self.merge_states(batch, true, &mut cx)
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(1)),
+                &[Input::row(batch.array(0))],
+                &mut cx,
+            )?;
+        self.thaw();
+        self.put_states(batch, true);
+        Ok(())
     }
 
     fn restored(&mut self, watermark: i64) {
         self.tumble.restored(watermark);
     }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|state| state.channel.heap())
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
+    }
 }
 
 impl TumbleByAuction {
     /// `GROUP BY tumble(INTERVAL '10 seconds'), auction`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
-        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -97,6 +116,13 @@ impl TumbleByAuction {
                 &[Input::row(batch.array(0))],
                 cx,
             )?;
+        self.thaw();
+        self.put_states(batch, false);
+        Ok(())
+    }
+
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let bids = batch.i64(2);
         let total = batch.i64(3);
         let channel = batch.text(4);
@@ -112,12 +138,41 @@ impl TumbleByAuction {
                 state.channel.merge(channel.get(row));
             }
         }
-        Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
+        let rows = changed.groups.len();
+        let states = self.states.changed(changed);
+        let mut columns = changed.keys.clone();
+        columns.push(changed.window_start());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+        Batch::new(columns, rows)
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        closed.results(group_columns(self.states.closed(closed)))
+        let rows = closed.groups.len();
+        let states = self.states.closed(closed);
+        let mut columns = closed.keys.clone();
+        columns.push(closed.window());
+        let values = column::dense(rows, |row| states[row].bids.finish());
+        columns.push(column::from_i64(values, None));
+        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+        columns.push(column::from_i64(values, nulls));
+        columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
+        Batch::new(columns, rows)
     }
 
     /// Takes results through the rest of the stage.
@@ -130,18 +185,6 @@ impl TumbleByAuction {
         cx.emit(batch);
         Ok(())
     }
-}
-
-/// Aggregates of groups, as columns.
-fn group_columns(states: &[TumbleByAuctionState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].bids.finish());
-    columns.push(column::from_i64(values, None));
-    let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
-    columns.push(column::from_i64(values, nulls));
-    columns.push(column::dense_text_opt(rows, |row| states[row].channel.finish()));
-    columns
 }
 
 /// `HAVING count(*) >= 2`

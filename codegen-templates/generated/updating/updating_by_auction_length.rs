@@ -66,7 +66,7 @@ impl Stage for UpdatingByAuctionLength {
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
-        for saved in self.groups.unsaved() {
+        while let Some(saved) = self.groups.next_unsaved(&mut table)? {
             let states = state_columns(&self.states.saved(&saved));
             table.keep(saved.batch(states));
         }
@@ -80,21 +80,19 @@ impl Stage for UpdatingByAuctionLength {
         _watermark: Option<i64>,
     ) -> Result<(), TaskError> {
         self.groups.restore(batch)?;
-        let n = batch.i64(2);
-        let total = batch.i64(3);
-        let last = batch.text(4);
-        let mean_owed_sum = batch.decimal(5);
-        let mean_owed_count = batch.i64(6);
-        let web = batch.i64(7);
-        let states = self.states.restore(&self.groups);
-        for (row, group) in self.groups.pairs() {
-            let state = &mut states[group];
-            *state = Default::default();
-            state.n.merge(n.value(row));
-            state.total.merge(total.get(row));
-            state.last.merge(last.get(row));
-            state.mean_owed.merge(mean_owed_sum.get(row), mean_owed_count.value(row));
-            state.web.merge(web.value(row));
+        self.put_states(batch);
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.groups.memory() + self.states.memory(|state| state.last.heap())
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx)?;
+        while let Some(cold) = self.groups.next_cold(portion, cx)? {
+            let states = state_columns(&self.states.saved(&cold));
+            self.states.keep(self.groups.freeze(cold, states)?);
         }
         Ok(())
     }
@@ -108,6 +106,7 @@ impl UpdatingByAuctionLength {
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.groups.assign(batch, cx)?;
+        self.thaw();
         let total = batch.i64(2);
         let last = batch.text(3);
         let mean_owed = batch.decimal(4);
@@ -130,7 +129,7 @@ impl UpdatingByAuctionLength {
 
     /// Emits what has become of the groups that have changed.
     fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(changed) = self.groups.next_changed() {
+        while let Some(changed) = self.groups.next_changed(cx) {
             let batch = self
                 .groups
                 .changes(
@@ -142,8 +141,37 @@ impl UpdatingByAuctionLength {
                 self.pass_on(batch, cx)?;
             }
         }
-        self.states.flushed(self.groups.flushed(cx));
+        if !cx.more {
+            self.states.flushed(self.groups.flushed(cx)?);
+        }
         Ok(())
+    }
+
+    /// Replaces the states of the groups that were found.
+    fn put_states(&mut self, batch: &Batch) {
+        let n = batch.i64(2);
+        let total = batch.i64(3);
+        let last = batch.text(4);
+        let mean_owed_sum = batch.decimal(5);
+        let mean_owed_count = batch.i64(6);
+        let web = batch.i64(7);
+        let states = self.states.restore(&self.groups);
+        for (row, group) in self.groups.pairs() {
+            let state = &mut states[group];
+            *state = Default::default();
+            state.n.merge(n.value(row));
+            state.total.merge(total.get(row));
+            state.last.merge(last.get(row));
+            state.mean_owed.merge(mean_owed_sum.get(row), mean_owed_count.value(row));
+            state.web.merge(web.value(row));
+        }
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.groups.next_thawed() {
+            self.put_states(&batch);
+        }
     }
 
     /// Takes results through the rest of the stage.

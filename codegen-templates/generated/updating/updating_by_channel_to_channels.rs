@@ -50,7 +50,7 @@ impl Stage for UpdatingByChannelToChannels {
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
-        for saved in self.groups.unsaved() {
+        while let Some(saved) = self.groups.next_unsaved(&mut table)? {
             let states = Vec::new();
             table.keep(saved.batch(states));
         }
@@ -66,6 +66,19 @@ impl Stage for UpdatingByChannelToChannels {
         self.groups.restore(batch)?;
         Ok(())
     }
+
+    fn memory(&self) -> usize {
+        self.groups.memory()
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx)?;
+        while let Some(cold) = self.groups.next_cold(portion, cx)? {
+            let states = Vec::new();
+            self.groups.freeze(cold, states)?;
+        }
+        Ok(())
+    }
 }
 
 impl UpdatingByChannelToChannels {
@@ -76,19 +89,27 @@ impl UpdatingByChannelToChannels {
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.groups.assign(batch, cx)?;
+        self.thaw();
         Ok(())
     }
 
     /// Emits what has become of the groups that have changed.
     fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(changed) = self.groups.next_changed() {
+        while let Some(changed) = self.groups.next_changed(cx) {
             let batch = self.groups.changes(&changed, &[], &[]);
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
             }
         }
-        self.groups.flushed(cx);
+        if !cx.more {
+            self.groups.flushed(cx)?;
+        }
         Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while self.groups.next_thawed().is_some() {}
     }
 
     /// Takes results through the rest of the stage.

@@ -59,8 +59,8 @@ impl Stage for UpdatingToAllBids {
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
-        for saved in self.groups.unsaved() {
-            let states = group_columns(&self.states.saved(&saved));
+        while let Some(saved) = self.groups.next_unsaved(&mut table)? {
+            let states = state_columns(&self.states.saved(&saved));
             table.keep(saved.batch(states));
         }
         Ok(vec![table])
@@ -73,12 +73,19 @@ impl Stage for UpdatingToAllBids {
         _watermark: Option<i64>,
     ) -> Result<(), TaskError> {
         self.groups.restore(batch)?;
-        let n = batch.i64(0);
-        let states = self.states.restore(&self.groups);
-        for (row, group) in self.groups.pairs() {
-            let state = &mut states[group];
-            *state = Default::default();
-            state.n.merge(n.value(row));
+        self.put_states(batch);
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.groups.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx)?;
+        while let Some(cold) = self.groups.next_cold(portion, cx)? {
+            let states = state_columns(&self.states.saved(&cold));
+            self.states.keep(self.groups.freeze(cold, states)?);
         }
         Ok(())
     }
@@ -92,6 +99,7 @@ impl UpdatingToAllBids {
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.groups.assign(batch, cx)?;
+        self.thaw();
         let states = self.states.begin(&self.groups);
         for (_, group) in self.groups.pairs() {
             let state = &mut states[group];
@@ -102,20 +110,40 @@ impl UpdatingToAllBids {
 
     /// Emits what has become of the groups that have changed.
     fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(changed) = self.groups.next_changed() {
+        while let Some(changed) = self.groups.next_changed(cx) {
             let batch = self
                 .groups
                 .changes(
                     &changed,
-                    &group_columns(self.states.before(&changed)),
-                    &group_columns(&self.states.after(&changed)),
+                    &results(self.states.before(&changed)),
+                    &results(&self.states.after(&changed)),
                 );
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
             }
         }
-        self.states.flushed(self.groups.flushed(cx));
+        if !cx.more {
+            self.states.flushed(self.groups.flushed(cx)?);
+        }
         Ok(())
+    }
+
+    /// Replaces the states of the groups that were found.
+    fn put_states(&mut self, batch: &Batch) {
+        let n = batch.i64(0);
+        let states = self.states.restore(&self.groups);
+        for (row, group) in self.groups.pairs() {
+            let state = &mut states[group];
+            *state = Default::default();
+            state.n.merge(n.value(row));
+        }
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.groups.next_thawed() {
+            self.put_states(&batch);
+        }
     }
 
     /// Takes results through the rest of the stage.
@@ -125,8 +153,17 @@ impl UpdatingToAllBids {
     }
 }
 
-/// Aggregates of groups, as columns.
-fn group_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
+/// Aggregates of groups.
+fn results(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    columns
+}
+
+/// States of groups.
+fn state_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
     let rows = states.len();
     let mut columns = Vec::new();
     let values = column::dense(rows, |row| states[row].n.finish());

@@ -23,7 +23,7 @@ use crate::op;
 use crate::op::filter::FilterFn;
 
 /// Names that a stage's module or its callbacks use.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 25] = [
     "new",
     "main",
     "batch",
@@ -43,6 +43,11 @@ const RESERVED: [&str; 20] = [
     "snapshot",
     "group_columns",
     "result_columns",
+    "memory",
+    "evict",
+    "thaw",
+    "put_states",
+    "state_rows",
     "state_columns",
 ];
 

@@ -304,7 +304,10 @@ fn checkpoint(it: &mut Coordinator, wrote: [Option<&str>; 2], merged: Option<(us
     for (task, name) in wrote.into_iter().enumerate() {
         let Event::Snapshot(mut said) = snapshot(task, Some(epoch)) else { panic!("not a snapshot") };
         said.state.tokens.clear();
-        said.tables = vec![(it.setting.plan.stages[0].tables[0].clone(), name.map(|name| file(name, task)))];
+        said.tables = vec![(
+            it.setting.plan.stages[0].tables[0].clone(),
+            name.map(|name| file(name, task)).into_iter().collect(),
+        )];
         said.merged = merged.clone().filter(|(of, _)| *of == task).map(|(_, merged)| merged);
         effects = it.step(Event::Snapshot(said), until, 0);
     }
@@ -381,7 +384,7 @@ fn files_with_other_columns_are_not_carried_on() {
         it.step(Event::Tick, at(10), 0);
         let report = |task: usize, file: Option<StateFile>| {
             let Event::Snapshot(mut snapshot) = snapshot(task, Some(5)) else { panic!("no snapshot") };
-            snapshot.tables = vec![(spec("sum(n)"), file)];
+            snapshot.tables = vec![(spec("sum(n)"), file.into_iter().collect())];
             Event::Snapshot(snapshot)
         };
         it.step(report(0, Some(file(5))), at(11), 0);

@@ -30,8 +30,9 @@ use schema::ScalarType;
 
 pub use compare::mark_differences;
 pub use hash::hash_columns;
+pub(crate) use row::{Encoded, RowCodec};
+pub(crate) use table::keep_at;
 
-use row::{Encoded, RowCodec};
 use table::{BytesTable, WordTable};
 use words::{append_words, array_of_words, native_words, word_bytes};
 
@@ -180,7 +181,7 @@ impl KeyTable {
                 let keys = numbers.clone().map(|number| table.key(number));
                 vec![row::bytes_array(&self.types[0], keys, nulls(table.null, numbers))]
             }
-            Kind::Rows { table, codec, .. } => codec.columns(table, &self.types, numbers),
+            Kind::Rows { table, codec, .. } => codec.decode(&self.types, numbers.map(|number| table.key(number))),
         }
     }
 
@@ -193,7 +194,16 @@ impl KeyTable {
         }
     }
 
-    /// Bytes that the table occupies.
+    /// Forgets all keys but those with these numbers, which are ascending, and numbers them anew in that order.
+    pub fn keep(&mut self, kept: &[u32]) {
+        match &mut self.kind {
+            Kind::Unit { groups } => *groups = kept.len(),
+            Kind::Words(table) => table.keep(kept),
+            Kind::Bytes(table) | Kind::Rows { table, .. } => table.keep(kept),
+        }
+    }
+
+    /// Bytes that the table occupies. Memory that is reserved for keys to come, and has never been touched, costs nothing.
     pub fn memory(&self) -> usize {
         match &self.kind {
             Kind::Unit { .. } => 0,
@@ -285,6 +295,22 @@ mod tests {
                     }
                 }
             }
+            // Of the keys that are kept none is new, and the others are.
+            let kept = (0..table.len() as u32).filter(|number| number % 3 != 1).collect::<Vec<_>>();
+            table.keep(&kept);
+            assert_eq!(table.len(), kept.len());
+            for (number, &of) in kept.iter().enumerate() {
+                let mut out = vec![];
+                table.assign(&firsts[of as usize].iter().map(Key::all).collect::<Vec<_>>(), 1, &mut out);
+                assert_eq!(out, [number as u32]);
+            }
+            assert_eq!(table.len(), kept.len());
+            for (of, first) in firsts.iter().enumerate() {
+                let mut out = vec![];
+                table.assign(&first.iter().map(Key::all).collect::<Vec<_>>(), 1, &mut out);
+                assert_eq!(kept.contains(&(of as u32)), (out[0] as usize) < kept.len());
+            }
+            assert_eq!(table.len(), firsts.len());
             table.clear();
             assert!(table.is_empty());
         }

@@ -18,14 +18,14 @@ use super::words::{Words, array_of_double_words, array_of_words, normalise, read
 use super::{Key, take_key};
 
 #[derive(Debug)]
-pub(super) enum RowCodec {
+pub(crate) enum RowCodec {
     Flat,
     Nested(Box<RowConverter>),
 }
 
 /// Encoded rows, one after the other.
 #[derive(Debug, Default)]
-pub(super) struct Encoded {
+pub(crate) struct Encoded {
     bytes: Vec<u8>,
     ends: Vec<usize>,
     /// Where the next value of each row goes.
@@ -33,7 +33,7 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    fn row(&self, row: usize) -> &[u8] {
+    pub(crate) fn row(&self, row: usize) -> &[u8] {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.bytes[start..self.ends[row]]
     }
@@ -46,7 +46,7 @@ impl Encoded {
 }
 
 impl RowCodec {
-    pub(super) fn new(types: &[DataType]) -> Self {
+    pub(crate) fn new(types: &[DataType]) -> Self {
         let is_flat = |ty: &DataType| word_bytes(ty).is_some() || is_bytes(ty);
         if types.iter().all(is_flat) {
             return RowCodec::Flat;
@@ -73,19 +73,32 @@ impl RowCodec {
         }
     }
 
-    /// The columns of the keys with these numbers.
-    pub(super) fn columns(
-        &self,
-        table: &BytesTable,
-        types: &[DataType],
-        numbers: impl Iterator<Item = usize> + Clone,
-    ) -> Vec<ArrayRef> {
+    /// The rows of columns. Floats outside of lists, structs and maps are normalised.
+    pub(crate) fn encode(&self, columns: &[ArrayRef], rows: usize) -> Encoded {
+        let mut out = Encoded::default();
         match self {
-            RowCodec::Flat => decode(table, types, numbers),
+            // Nothing says how many rows there are.
+            RowCodec::Flat if columns.is_empty() => out.ends.resize(rows, 0),
+            RowCodec::Flat => encode(columns, &mut out),
+            RowCodec::Nested(converter) => {
+                let encoded = converter.convert_columns(columns).expect("the columns have the types of the codec");
+                for row in &encoded {
+                    out.bytes.extend_from_slice(row.data());
+                    out.ends.push(out.bytes.len());
+                }
+            }
+        }
+        out
+    }
+
+    /// The columns, which are of the codec's types, of rows that it has encoded.
+    pub(crate) fn decode<'a>(&self, types: &[DataType], rows: impl Iterator<Item = &'a [u8]>) -> Vec<ArrayRef> {
+        match self {
+            RowCodec::Flat => decode(types, rows.collect()),
             RowCodec::Nested(converter) => {
                 let parser = converter.parser();
-                let rows = numbers.map(|number| parser.parse(table.key(number)));
-                converter.convert_rows(rows).expect("the rows come from this converter")
+                let rows = rows.map(|row| parser.parse(row));
+                converter.convert_rows(rows).expect("the rows come from such a converter")
             }
         }
     }
@@ -166,13 +179,14 @@ fn next<'a, const LEN: usize>(row: &mut &'a [u8]) -> &'a [u8; LEN] {
     value
 }
 
-fn decode(table: &BytesTable, types: &[DataType], numbers: impl Iterator<Item = usize> + Clone) -> Vec<ArrayRef> {
-    let mask_bytes = types.len().div_ceil(8);
-    let mut rows = numbers.clone().map(|number| &table.key(number)[mask_bytes..]).collect::<Vec<_>>();
+fn decode(types: &[DataType], mut rows: Vec<&[u8]>) -> Vec<ArrayRef> {
+    let masks = rows.clone();
+    for row in &mut rows {
+        *row = &row[types.len().div_ceil(8)..];
+    }
     let decode_column = |(index, ty): (usize, &DataType)| {
-        let is_null = |number: usize| table.key(number)[index / 8] >> (index % 8) & 1 == 1;
-        let valid = numbers.clone().map(|number| !is_null(number)).collect::<Vec<_>>();
-        let nulls = crate::column::validity(&valid);
+        let is_valid = |mask: &&[u8]| mask[index / 8] >> (index % 8) & 1 == 0;
+        let nulls = crate::column::validity(&masks.iter().map(is_valid).collect::<Vec<_>>());
         if is_bytes(ty) {
             let values = rows.iter_mut().map(|row| {
                 let len = u32::from_le_bytes(*next(row)) as usize;

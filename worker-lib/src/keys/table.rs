@@ -41,9 +41,9 @@ impl Slots {
         (at + 1) & (self.slots.len() - 1)
     }
 
-    /// At most half full; a quarter while slots fit the processor's cache, where fewer displaced keys are worth more.
+    #[inline]
     fn is_full(&self, groups: usize) -> bool {
-        groups * if self.slots.len() <= 1 << 16 { 4 } else { 2 } >= self.slots.len()
+        is_full(self.slots.len(), groups)
     }
 
     /// More slots: four times as many while that is cheap.
@@ -51,11 +51,7 @@ impl Slots {
         let count = self.slots.len() * if self.slots.len() < 1 << 14 { 4 } else { 2 };
         let old = std::mem::replace(self, Slots::new(count));
         for slot in old.slots.iter().filter(|slot| slot[1] != 0) {
-            let mut at = self.home(hash_of(slot));
-            while self.slots[at][1] != 0 {
-                at = self.next(at);
-            }
-            self.slots[at] = *slot;
+            self.put(hash_of(slot), *slot);
         }
     }
 
@@ -67,9 +63,39 @@ impl Slots {
         }
     }
 
+    /// Empties it, with as many slots as that many keys want.
+    fn reset(&mut self, groups: usize) {
+        let mut count = FIRST_SLOTS;
+        while is_full(count, groups) {
+            count *= 2;
+        }
+        if count == self.slots.len() {
+            self.slots.fill([0; 2]);
+        } else {
+            // Not both at once.
+            self.slots = Vec::new();
+            *self = Slots::new(count);
+        }
+    }
+
+    /// Puts a payload into a free slot, without a look at those that are there.
+    fn put(&mut self, hash: u64, slot: [u64; 2]) {
+        let mut at = self.home(hash);
+        while self.slots[at][1] != 0 {
+            at = self.next(at);
+        }
+        self.slots[at] = slot;
+    }
+
     fn memory(&self) -> usize {
         self.slots.len() * size_of::<[u64; 2]>()
     }
+}
+
+/// At most half full; a quarter while slots fit the processor's cache, where fewer displaced keys are worth more.
+#[inline]
+fn is_full(slots: usize, groups: usize) -> bool {
+    groups * if slots <= 1 << 16 { 4 } else { 2 } >= slots
 }
 
 /// Keys of up to 64 bits.
@@ -150,9 +176,34 @@ impl WordTable {
         self.null = None;
     }
 
-    pub(super) fn memory(&self) -> usize {
-        self.slots.memory() + self.keys.capacity() * size_of::<u64>()
+    /// See [`super::KeyTable::keep`].
+    pub(super) fn keep(&mut self, kept: &[u32]) {
+        keep_at(&mut self.keys, kept);
+        self.null = number_among(self.null, kept);
+        self.slots.reset(kept.len());
+        for (number, &word) in self.keys.iter().enumerate().filter(|(number, _)| self.null != Some(*number as u32)) {
+            self.slots.put(hash_word(word), [word, number as u64 + 1]);
+        }
     }
+
+    pub(super) fn memory(&self) -> usize {
+        self.slots.memory() + self.keys.len() * size_of::<u64>()
+    }
+}
+
+/// Keeps the items at these places, which are ascending, and gives memory back.
+#[inline]
+pub(crate) fn keep_at<T>(items: &mut Vec<T>, kept: &[u32]) {
+    for (to, &from) in kept.iter().enumerate() {
+        items.swap(to, from as usize);
+    }
+    items.truncate(kept.len());
+    items.shrink_to(kept.len() + kept.len() / 4);
+}
+
+/// The number that a key gets when these are kept.
+fn number_among(number: Option<u32>, kept: &[u32]) -> Option<u32> {
+    kept.binary_search(&number?).ok().map(|number| number as u32)
 }
 
 #[inline]
@@ -294,7 +345,31 @@ impl BytesTable {
         self.null = None;
     }
 
+    /// See [`super::KeyTable::keep`].
+    pub(super) fn keep(&mut self, kept: &[u32]) {
+        let mut end = 0;
+        for (to, &from) in kept.iter().enumerate() {
+            // What is written lies at or before what is read, and offsets up to `to` are those of kept keys by now.
+            let range = self.offsets[from as usize]..self.offsets[from as usize + 1];
+            let start = end;
+            end += range.len();
+            self.bytes.copy_within(range, start);
+            self.offsets[to + 1] = end;
+        }
+        self.offsets.truncate(kept.len() + 1);
+        self.offsets.shrink_to(kept.len() + kept.len() / 4);
+        self.bytes.truncate(end);
+        self.bytes.shrink_to(end + end / 4);
+        self.null = number_among(self.null, kept);
+        self.slots.reset(kept.len());
+        for number in (0..kept.len()).filter(|number| self.null != Some(*number as u32)) {
+            let key = slice(&self.bytes, &self.offsets, number);
+            let hash = hash_bytes(key);
+            self.slots.put(hash, [hash, (key.len() as u64) << 32 | (number as u64 + 1)]);
+        }
+    }
+
     pub(super) fn memory(&self) -> usize {
-        self.slots.memory() + self.bytes.capacity() + self.offsets.capacity() * size_of::<usize>()
+        self.slots.memory() + self.bytes.len() + self.offsets.len() * size_of::<usize>()
     }
 }

@@ -132,9 +132,9 @@ impl Compaction {
     }
 
     /// Takes note of the files of a snapshot.
-    pub(super) fn add(&mut self, written: &[(TableSpec, Option<StateFile>)]) {
-        for (table, (_, file)) in self.tables.iter_mut().zip(written) {
-            table.files.extend(file.clone());
+    pub(super) fn add(&mut self, written: &[(TableSpec, Vec<StateFile>)]) {
+        for (table, (_, files)) in self.tables.iter_mut().zip(written) {
+            table.files.extend(files.iter().cloned());
         }
     }
 
@@ -471,15 +471,15 @@ mod tests {
                 rows.push(batch(kind, first), expires);
                 rows.push(batch(kind, second), expires);
                 let share = Share { stage: 3, task, parallelism };
-                let file = files.write(&self.spec, rows, share, self.epoch).await.unwrap();
+                let written = files.write(&self.spec, rows, share, self.epoch).await.unwrap();
                 if let Some(merged) = compaction.settle(self.epoch).await {
                     assert_eq!(merged.file.as_ref().map_or(self.epoch, |file| file.epoch), self.epoch);
                     merged.replace(&mut self.files);
                     self.merged += 1;
                 }
-                compaction.add(&[(self.spec.clone(), file.clone())]);
+                compaction.add(&[(self.spec.clone(), written.clone())]);
                 compaction.begin(Some(self.watermark));
-                new.extend(file);
+                new.extend(written);
             }
             self.files.extend(new);
             self.files.retain(|file| file.expires.is_none_or(|expires| expires > self.watermark));

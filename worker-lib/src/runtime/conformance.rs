@@ -11,6 +11,7 @@
 //! | a barrier and a snapshot after each step | checkpoints come when they come |
 //! | a call of the timer after each step | so do the times that a stage has asked for |
 //! | a crash after any step, restored by one to three tasks | that is what state is for |
+//! | most of the above without any memory for state: after each call all that can goes to disk | that is what disks are for |
 //!
 //! Stages stand in a line, as they do in a pipeline, because a partial aggregate means something only to the one that
 //! merges it. They are called as the runtime calls them, but without threads and queues, and with a clock that stands;
@@ -37,6 +38,7 @@ use crate::error::TaskError;
 use crate::event_time::END;
 use crate::exchange::destination;
 use crate::keys::hash_columns;
+use crate::memory::{Scratch, Spill};
 use crate::select::Selection;
 use crate::stage::{Stage, StageContext};
 
@@ -138,6 +140,15 @@ async fn check_all(line: &[Link], steps: &[Step]) -> Result<(), String> {
         let what = format!("{parallelism} tasks, a crash after each step");
         let turning = |step: usize| Incident::Crash(PARALLELISMS[(step + parallelism) % PARALLELISMS.len()]);
         expected.compare(&what, &rehearse(&what, line, steps, parallelism, turning).await?)?;
+        for (what, incident) in [
+            ("", &nothing as &dyn Fn(usize) -> Incident),
+            (", a checkpoint after each step", &|_| Incident::Checkpoint),
+            (", a call of the timer after each step", &|_| Incident::Timer),
+            (", a crash after each step", &turning),
+        ] {
+            let what = format!("{parallelism} tasks without memory{what}");
+            expected.compare(&what, &rehearse_short(&what, line, steps, parallelism, incident).await?)?;
+        }
     }
     for crash in 0..=steps.len() {
         for before in PARALLELISMS {
@@ -155,6 +166,8 @@ async fn check_all(line: &[Link], steps: &[Step]) -> Result<(), String> {
                 Ordering::Greater => Incident::Nothing,
             };
             expected.compare(&what, &rehearse(&what, line, steps, before, often).await?)?;
+            let what = format!("without memory, {what}");
+            expected.compare(&what, &rehearse_short(&what, line, steps, before, often).await?)?;
         }
     }
     Ok(())
@@ -237,8 +250,27 @@ async fn rehearse(
     parallelism: usize,
     incident: impl Fn(usize) -> Incident,
 ) -> Result<Outcome, String> {
+    run(what, Rehearsal::new(line, parallelism, false), steps, incident).await
+}
+
+/// The same without memory.
+async fn rehearse_short(
+    what: &str,
+    line: &[Link],
+    steps: &[Step],
+    parallelism: usize,
+    incident: impl Fn(usize) -> Incident,
+) -> Result<Outcome, String> {
+    run(what, Rehearsal::new(line, parallelism, true), steps, incident).await
+}
+
+async fn run(
+    what: &str,
+    mut job: Rehearsal<'_>,
+    steps: &[Step],
+    incident: impl Fn(usize) -> Incident,
+) -> Result<Outcome, String> {
     let failed = |error: TaskError| format!("{what}: {error}");
-    let mut job = Rehearsal::new(line, parallelism);
     for done in 0..=steps.len() {
         if let Some(step) = done.checked_sub(1).map(|last| &steps[last]) {
             job.step(step).map_err(failed)?;
@@ -261,7 +293,9 @@ async fn rehearse(
 struct Rehearsal<'a> {
     line: &'a [Link],
     /// By link, then task.
-    stages: Vec<Vec<Box<dyn Stage>>>,
+    stages: Vec<Vec<Actor>>,
+    /// Nothing fits into memory.
+    short: bool,
     watermark: Option<i64>,
     observed: Option<i64>,
     out: Vec<Batch>,
@@ -274,10 +308,11 @@ struct Rehearsal<'a> {
 }
 
 impl<'a> Rehearsal<'a> {
-    fn new(line: &'a [Link], parallelism: usize) -> Self {
+    fn new(line: &'a [Link], parallelism: usize, short: bool) -> Self {
         Rehearsal {
             line,
             stages: stages(line, parallelism),
+            short,
             watermark: None,
             observed: None,
             out: Vec::new(),
@@ -309,12 +344,37 @@ impl<'a> Rehearsal<'a> {
     ) -> Result<(), TaskError> {
         for link in 0..self.line.len() {
             for task in 0..self.stages[link].len() {
-                let mut cx = context();
-                call(self.stages[link][task].as_mut(), &mut cx)?;
-                self.pass_on(link, task, cx)?;
+                self.call(link, task, &call)?;
+                self.make_room(link, task)?;
             }
         }
         Ok(())
+    }
+
+    /// Calls a stage, again for as long as it leaves off, and passes on what it emits.
+    fn call(
+        &mut self,
+        link: usize,
+        task: usize,
+        call: &dyn Fn(&mut dyn Stage, &mut StageContext) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
+        loop {
+            let Actor { stage, spill } = &mut self.stages[link][task];
+            let mut cx = context(spill);
+            call(stage.as_mut(), &mut cx)?;
+            let more = cx.more;
+            self.pass_on(link, task, cx)?;
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    fn make_room(&mut self, link: usize, task: usize) -> Result<(), TaskError> {
+        match self.short {
+            true => self.call(link, task, &|stage, cx| stage.evict(1.0, cx)),
+            false => Ok(()),
+        }
     }
 
     /// Rows for the tasks of a link, from a task of the one before it. Behind the last link they are out.
@@ -352,10 +412,12 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn rows(&mut self, link: usize, task: usize, port: usize, batch: Batch) -> Result<(), TaskError> {
-        let mut cx = StageContext { port, ..context() };
-        self.stages[link][task].on_batch(batch, &mut cx)?;
+        let Actor { stage, spill } = &mut self.stages[link][task];
+        let mut cx = StageContext { port, ..context(spill) };
+        stage.on_batch(batch, &mut cx)?;
         self.observed = self.observed.max(cx.observed_watermark);
-        self.pass_on(link, task, cx)
+        self.pass_on(link, task, cx)?;
+        self.make_room(link, task)
     }
 
     /// What a task has emitted.
@@ -370,19 +432,17 @@ impl<'a> Rehearsal<'a> {
         for (number, link) in line.iter().enumerate() {
             let parallelism = self.stages[number].len();
             for task in 0..parallelism {
-                let mut cx = context();
-                self.stages[number][task].on_barrier(&mut cx)?;
-                self.pass_on(number, task, cx)?;
-                let snapshot = self.stages[number][task].snapshot()?;
+                self.call(number, task, &|stage, cx| stage.on_barrier(cx))?;
+                let snapshot = self.stages[number][task].stage.snapshot()?;
                 if snapshot.len() > link.tables.len() {
                     let (found, known) = (snapshot.len(), link.tables.len());
                     return Err(TaskError::fatal(format!("{} has {found} tables, the plan {known}", link.name)));
                 }
                 let share = Share { stage: number, task, parallelism };
                 for (table, (spec, rows)) in link.tables.iter().zip(snapshot).enumerate() {
-                    let file = self.files.write(spec, rows, share, self.epoch).await?;
-                    self.written[number][table] |= file.is_some();
-                    self.kept[number][table].extend(file);
+                    let files = self.files.write(spec, rows, share, self.epoch).await?;
+                    self.written[number][table] |= !files.is_empty();
+                    self.kept[number][table].extend(files);
                 }
             }
             if let Some(watermark) = self.watermark {
@@ -407,9 +467,15 @@ impl<'a> Rehearsal<'a> {
                 ..Restored::default()
             };
             let parallelism = self.stages[number].len();
-            for (task, stage) in self.stages[number].iter_mut().enumerate() {
+            let short = self.short;
+            for (task, Actor { stage, spill }) in self.stages[number].iter_mut().enumerate() {
                 let share = Share { stage: number, task, parallelism };
-                self.files.restore(stage.as_mut(), &link.tables, share, &restored).await?;
+                let mut cx = StageContext { tracks_changes: false, ..context(spill) };
+                let mut make_room = |stage: &mut dyn Stage, _: u64| match short {
+                    true => stage.evict(1.0, &mut cx),
+                    false => Ok(()),
+                };
+                self.files.restore(stage.as_mut(), &link.tables, share, &restored, &mut make_room).await?;
             }
         }
         Ok(())
@@ -429,23 +495,31 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
+/// A task's instance of a stage, and its disk.
+struct Actor {
+    stage: Box<dyn Stage>,
+    spill: Spill,
+}
+
 /// New instances, by link and task.
-fn stages(line: &[Link], parallelism: usize) -> Vec<Vec<Box<dyn Stage>>> {
-    let mut all: Vec<Vec<Box<dyn Stage>>> = Vec::with_capacity(line.len());
-    for link in line {
+fn stages(line: &[Link], parallelism: usize) -> Vec<Vec<Actor>> {
+    let scratch = Scratch::alone(&std::env::temp_dir());
+    let mut all: Vec<Vec<Actor>> = Vec::with_capacity(line.len());
+    for (number, link) in line.iter().enumerate() {
         let tasks = match &link.input {
             ExchangePlan::Forward => all.last().map_or(parallelism, Vec::len),
             ExchangePlan::Hash(_) => parallelism,
             ExchangePlan::Gather => 1,
         };
-        all.push((0..tasks).map(|_| (link.new)()).collect());
+        let actor = |task| Actor { stage: (link.new)(), spill: Spill::new(&scratch, number, task) };
+        all.push((0..tasks).map(actor).collect());
     }
     all
 }
 
-fn context() -> StageContext {
+fn context(spill: &Spill) -> StageContext {
     // Time stands, so nothing grows too old.
-    StageContext { tracks_changes: true, ttl: i64::MAX, ..StageContext::default() }
+    StageContext { tracks_changes: true, ttl: i64::MAX, spill: Some(spill.clone()), ..StageContext::default() }
 }
 
 /// The task that each row goes to.
@@ -543,7 +617,7 @@ mod tests {
     use crate::runtime::toys::{Totals, totals_table};
     use crate::select::Rows;
     use crate::state::TableRows;
-    use crate::window::{Input, States, Tumble};
+    use crate::window::{Changed, Input, States, Tumble};
 
     /// What is wrong with a stage.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -561,6 +635,8 @@ mod tests {
         ExpiresEarly,
         ForgetsWatermark,
         AddsToState,
+        /// Leaves the states of groups that have gone to disk to others.
+        LosesStates,
         /// Says that task 0 has all of its state.
         OwnsAlone,
     }
@@ -585,6 +661,7 @@ mod tests {
         fn add(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
             let keys = [Input::row(batch.array(0))];
             self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(1)), &keys, cx)?;
+            self.thaw();
             let more = i64::from(self.fault == Fault::CountsBatches);
             for part in self.tumble.parts() {
                 let states = self.states.of(part.bin, part.groups);
@@ -593,6 +670,30 @@ mod tests {
                 }
             }
             Ok(())
+        }
+
+        fn thaw(&mut self) {
+            while let Some(rows) = self.tumble.next_thawed() {
+                self.put(&rows);
+            }
+        }
+
+        fn put(&mut self, rows: &Batch) {
+            let counts = rows.i64(2);
+            for part in self.tumble.parts() {
+                let states = self.states.of(part.bin, part.groups);
+                for (row, group) in self.tumble.pairs(part) {
+                    let before = if self.fault == Fault::AddsToState { states[group] } else { 0 };
+                    states[group] = before + counts.value(row);
+                }
+            }
+        }
+
+        fn rows_of(&self, changed: &Changed) -> Batch {
+            let counts = self.states.changed(changed);
+            let count = counts.len();
+            let columns = vec![changed.keys[0].clone(), changed.window_start(), column::from_i64(counts, None)];
+            Batch::new(columns, count)
         }
     }
 
@@ -619,7 +720,8 @@ mod tests {
                 cx.emit(rows(&[(0, watermark)]));
             }
             let moody = if self.fault == Fault::Moody { MOOD.fetch_add(1, Relaxed) } else { 0 };
-            while let Some(closed) = self.tumble.next_closed(watermark) {
+            while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+                self.thaw();
                 let counts = self.states.closed(&closed).iter().map(|count| count + moody).collect();
                 let columns = vec![closed.keys[0].clone(), closed.window_start(), column::from_i64(counts, None)];
                 cx.emit(Batch::new(columns, closed.groups.len()));
@@ -630,15 +732,12 @@ mod tests {
 
         fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
             let mut table = TableRows::default();
-            for changed in self.tumble.changed() {
-                let counts = self.states.changed(&changed);
-                let count = counts.len();
-                let columns = vec![changed.keys[0].clone(), changed.window_start(), column::from_i64(counts, None)];
-                let mut batch = Batch::new(columns, count);
+            for changed in self.tumble.changed(&mut table)? {
+                let mut batch = self.rows_of(&changed);
                 if self.fault == Fault::OmitsUpdates {
                     let keys = column::i64(&changed.keys[0]);
                     let new = |row: usize| self.written.insert((changed.start, keys.value(row)));
-                    let new = Selection::filter(count, None, new);
+                    let new = Selection::filter(batch.rows, None, new);
                     batch = new.take_batch(&batch);
                 }
                 let expires = if self.fault == Fault::ExpiresEarly { changed.start } else { changed.end };
@@ -649,14 +748,20 @@ mod tests {
 
         fn restore(&mut self, _table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
             self.tumble.begin_restore(watermark.filter(|_| self.fault != Fault::ForgetsWatermark));
-            let (keys, counts) = ([Input::row(batch.array(0))], batch.i64(2));
             let mut cx = StageContext::default();
+            let keys = [Input::row(batch.array(0))];
             self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(1)), &keys, &mut cx)?;
-            for part in self.tumble.parts() {
-                let states = self.states.of(part.bin, part.groups);
-                for (row, group) in self.tumble.pairs(part) {
-                    let before = if self.fault == Fault::AddsToState { states[group] } else { 0 };
-                    states[group] = before + counts.value(row);
+            self.thaw();
+            self.put(batch);
+            Ok(())
+        }
+
+        fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+            while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+                let rows = self.rows_of(&cold);
+                let kept = self.tumble.freeze(&cold, &rows, &[])?;
+                if self.fault != Fault::LosesStates {
+                    self.states.keep(cold.bin, kept.as_deref());
                 }
             }
             Ok(())
@@ -726,6 +831,7 @@ mod tests {
             (Fault::ExpiresEarly, found(|| Counts::boxed(Fault::ExpiresEarly), 1), "a crash after"),
             (Fault::ForgetsWatermark, found(|| Counts::boxed(Fault::ForgetsWatermark), 1), "a crash after"),
             (Fault::AddsToState, found(|| Counts::boxed(Fault::AddsToState), 1), "a crash after"),
+            (Fault::LosesStates, found(|| Counts::boxed(Fault::LosesStates), 1), "without memory"),
             (Fault::OwnsAlone, found(|| Counts::boxed(Fault::None), 0), "a crash after"),
         ];
         for (fault, error, phrase) in cases {

@@ -4,6 +4,9 @@
 //! the table's specification (but for intervals: see [`super::stored`]), so that any reader of Parquet can look into it. It
 //! is named by the manifest with its digest, and not read without being checked.
 //!
+//! **Size.** What a task has changed may be more than memory holds, where most of it is on disk: rows are read as they are
+//! encoded, and a file is closed when it has [`FILE_BYTES`]. So an epoch has several files of such a table.
+//!
 //! **Shares.** Task `t` of `n` has the rows whose keys hash into its range ([`hash_range`]). A restart with another `n`
 //! reads all files whose range overlaps the new one, and leaves out the rows of others. So it does with rows outside of
 //! the hashes that a file is listed with: they are in another file by now ([`super::compact`]).
@@ -42,6 +45,7 @@ use crate::column;
 use crate::error::TaskError;
 use crate::exchange::{destination, hash_range};
 use crate::keys::hash_columns;
+use crate::metrics::batch_bytes;
 use crate::select::Selection;
 use crate::stage::Stage;
 use crate::state::TableRows;
@@ -70,6 +74,8 @@ async fn wait_for_store(action: &str, stage: usize, task: usize, error: &ObjectE
     tokio::time::sleep(pause).await;
     (pause * 2).min(LONGEST_PAUSE)
 }
+/// A file that has come to this size gets no more rows.
+const FILE_BYTES: usize = 64 << 20;
 
 /// One task, of so many.
 #[derive(Clone, Copy, Debug)]
@@ -107,25 +113,45 @@ pub(crate) struct StateFiles {
 }
 
 impl StateFiles {
-    /// Writes a table's changes; `None` when there are none.
+    /// Writes a table's changes: a file if there are any, and more if they are many.
     pub(crate) async fn write(
         &self,
         spec: &TableSpec,
         rows: TableRows,
         share: Share,
         epoch: u64,
-    ) -> Result<Option<StateFile>, TaskError> {
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let (count, expires) = (rows.rows(), rows.expires);
-        let columns = spec.columns.clone();
-        let bytes = off_thread(count, move || encode(&columns, &rows.batches)).await?;
-        let contents = Contents { bytes, rows: count, expires };
-        self.store(spec, contents, share, epoch, "").await.map(Some)
+    ) -> Result<Vec<StateFile>, TaskError> {
+        self.write_files(spec, rows, share, epoch, FILE_BYTES).await
     }
 
-    /// Puts a file into the store, as one of an epoch. `suffix` tells it from the table's other file of that epoch.
+    async fn write_files(
+        &self,
+        spec: &TableSpec,
+        mut rows: TableRows,
+        share: Share,
+        epoch: u64,
+        file_bytes: usize,
+    ) -> Result<Vec<StateFile>, TaskError> {
+        // A file of a global table takes the place of those before it.
+        let file_bytes = if spec.kind == TableKind::Global { usize::MAX } else { file_bytes };
+        let mut files = Vec::new();
+        while !rows.is_empty() {
+            let columns = spec.columns.clone();
+            let (contents, rest) = off_thread(rows.rows_most(), move || {
+                let contents = encode_some(&columns, &mut rows, file_bytes)?;
+                Ok((contents, rows))
+            })
+            .await?;
+            rows = rest;
+            if contents.rows > 0 {
+                let suffix = if files.is_empty() { String::new() } else { format!("-{}", files.len() + 1) };
+                files.push(self.store(spec, contents, share, epoch, &suffix).await?);
+            }
+        }
+        Ok(files)
+    }
+
+    /// Puts a file into the store, as one of an epoch. `suffix` tells it from the table's other files of that epoch.
     pub(crate) async fn store(
         &self,
         spec: &TableSpec,
@@ -162,14 +188,16 @@ impl StateFiles {
         Ok(file)
     }
 
-    /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come.
-    /// Returns, by table, rows that had other columns: no file has them as they are now.
+    /// Gives a task's stage the rows of its share, those of the oldest file first, and says how far event time had come;
+    /// `make_room` is called after each batch, with its bytes. Returns, by table, rows that had other columns: no file has
+    /// them as they are now.
     pub(super) async fn restore(
         &self,
         stage: &mut dyn Stage,
         tables: &[TableSpec],
         share: Share,
         restored: &Restored,
+        make_room: &mut (dyn FnMut(&mut dyn Stage, u64) -> Result<(), TaskError> + Send),
     ) -> Result<Vec<TableRows>, TaskError> {
         let (begun, mut bytes) = (Instant::now(), 0);
         let mut migrations = Vec::with_capacity(tables.len());
@@ -192,13 +220,16 @@ impl StateFiles {
             let (from, migrated) = (&restored.tables[table], &mut all_migrated[table]);
             let mut decoded = self.decoded(&from.spec, file, contents?, share, &restored.owners)?;
             while let Some((rows, watermark)) = decoded.next().await? {
+                let came = batch_bytes(&rows);
                 let Some(migration) = &migrations[table] else {
                     stage.restore(table, &rows, watermark)?;
+                    make_room(stage, came)?;
                     continue;
                 };
                 let rows = lasting(&tables[table], migration.apply(&rows), watermark);
                 stage.restore(table, &rows, watermark)?;
-                migrated.batches.push(rows);
+                make_room(stage, came)?;
+                migrated.keep(rows);
                 migrated.expires = migrated.expires.max(file.expires);
             }
             bytes += file.bytes;
@@ -454,6 +485,19 @@ fn share_of(
     }
 }
 
+/// A Parquet file of the next rows, until it is as large as that.
+fn encode_some(columns: &Schema, rows: &mut TableRows, file_bytes: usize) -> Result<Contents, TaskError> {
+    let mut writer = FileWriter::new(columns)?;
+    let mut written = 0;
+    while writer.bytes() < file_bytes
+        && let Some(batch) = rows.next()?
+    {
+        writer.write(&batch)?;
+        written += batch.rows;
+    }
+    Ok(Contents { bytes: writer.finish()?, rows: written, expires: rows.expires })
+}
+
 /// A Parquet file of rows.
 pub(crate) fn encode(columns: &Schema, batches: &[Batch]) -> Result<Bytes, TaskError> {
     let mut writer = FileWriter::new(columns)?;
@@ -487,6 +531,11 @@ impl FileWriter {
         self.writer.write(&batch).map_err(unencodable)
     }
 
+    /// About how large it is by now.
+    fn bytes(&self) -> usize {
+        self.writer.bytes_written() + self.writer.in_progress_size()
+    }
+
     pub(crate) fn finish(self) -> Result<Bytes, TaskError> {
         self.writer.into_inner().map(Bytes::from).map_err(unencodable)
     }
@@ -518,8 +567,9 @@ mod tests {
         let before = [Owner { watermark: Some(7), ended: false }];
         for (epoch, count) in [(1, 1_000), (2, 10 * HERE_MOST as i64)] {
             let columns = vec![column::from_i64((0..count).collect(), None)];
-            let rows = TableRows { batches: vec![Batch::new(columns, count as usize)], expires: None };
-            let file = files.write(&spec(), rows, share, epoch).await.unwrap().unwrap();
+            let mut rows = TableRows::default();
+            rows.keep(Batch::new(columns, count as usize));
+            let [file] = files.write(&spec(), rows, share, epoch).await.unwrap().try_into().unwrap();
             let read = files.read(&spec(), &file, share, &before).await.unwrap();
             assert!(read.iter().all(|(_, watermark)| *watermark == Some(7)));
             let values = read.iter().flat_map(|(batch, _)| batch.i64(0).values.to_vec());
@@ -542,6 +592,35 @@ mod tests {
                 bytes[at] ^= 1;
             }
         }
+    }
+
+    #[tokio::test]
+    async fn many_rows_are_several_files_in_their_order() {
+        let spec = TableSpec { name: "groups".into(), ..spec() };
+        let objects = Arc::new(MemoryObjects::new());
+        let files = StateFiles { objects, job: "job".into(), generation: 1 };
+        let share = Share { stage: 1, task: 0, parallelism: 1 };
+        let rows = || {
+            let mut rows = TableRows::default();
+            for first in (0..6_000).step_by(1_000) {
+                rows.keep(Batch::new(vec![column::from_i64((first..first + 1_000).collect(), None)], 1_000));
+            }
+            rows
+        };
+        let written = files.write_files(&spec, rows(), share, 3, 10_000).await.unwrap();
+        assert!(written.len() > 1, "{written:?}");
+        assert_eq!(written.iter().map(|file| file.rows).sum::<u64>(), 6_000);
+        assert!(written[0].path.ends_with("-groups.parquet") && written[1].path.ends_with("-groups-2.parquet"));
+        let mut keys = Vec::new();
+        for file in &written {
+            for (batch, _) in files.read(&spec, file, share, &[]).await.unwrap() {
+                keys.extend_from_slice(batch.i64(0).values);
+            }
+        }
+        assert!(keys.into_iter().eq(0..6_000));
+        let global = TableSpec { kind: TableKind::Global, ..spec.clone() };
+        assert_eq!(files.write_files(&global, rows(), share, 4, 10_000).await.unwrap().len(), 1);
+        assert!(files.write(&spec, TableRows::default(), share, 5).await.unwrap().is_empty());
     }
 
     #[test]

@@ -13,6 +13,9 @@
 //! The order of events is the same for both kinds of input: rows, what the stage emits for them, then the watermark
 //! if it moved, what the stage emits for that, then the watermark itself on to the outputs.
 //!
+//! When as much has come in as could make a difference, the task looks at what the stage's state occupies, and if the worker
+//! has no room for it, has some of it leave memory ([`crate::memory`]).
+//!
 //! A stage that has asked to be called at a time ([`StageContext::wake_at`]) is called between two batches, or while the task
 //! waits for input. The clock is [`Clock`]; stages see no other.
 //!
@@ -47,6 +50,7 @@ use crate::connector::{Sink, SinkCounters, Source, SourceEvent};
 use crate::error::TaskError;
 use crate::event_time::{END, MinWatermark, Partitions};
 use crate::exchange::{Barrier, EdgeOutput, Halt, Inputs, Message, Received};
+use crate::memory::{Spill, TaskMemory};
 use crate::metrics::TaskCounters;
 use crate::pace::clock_nanos;
 use crate::stage::{Stage, StageContext};
@@ -102,6 +106,8 @@ enum Ended {
 pub(super) struct Task {
     stage: Option<Box<dyn Stage>>,
     context: StageContext,
+    /// What the stage's state has of the worker's.
+    memory: TaskMemory,
     outputs: Outputs,
     counters: Arc<TaskCounters>,
     checkpoints: Checkpoints,
@@ -138,17 +144,24 @@ impl Task {
         counters: Arc<TaskCounters>,
         checkpoints: Checkpoints,
         timing: Timing,
+        room: Room,
         controls: &Controls,
     ) -> Self {
         let Timing { flush_interval, ttl } = timing;
+        let Room { memory, spill } = room;
+        if stage.is_some() {
+            counters.spills_to(spill.clone());
+        }
         let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         Task {
             stage,
             context: StageContext {
                 flush_interval: nanos(flush_interval),
                 ttl: ttl.map_or(i64::MAX, nanos),
+                spill: Some(spill),
                 ..StageContext::default()
             },
+            memory,
             outputs,
             counters,
             checkpoints,
@@ -169,9 +182,9 @@ impl Task {
     }
 
     pub(super) async fn run(mut self, feed: Feed, restored: Option<Restored>) -> Result<(), Halt> {
-        self.context.tracks_changes = self.checkpoints.managed.is_some();
         let restored = restored.unwrap_or_default();
         self.restore(&restored).await?;
+        self.context.tracks_changes = self.checkpoints.managed.is_some();
         let (ended, source) = match feed {
             Feed::Source(mut source, plan) => {
                 let ended = self.read_source(source.as_mut(), &plan, &restored).await?;
@@ -207,7 +220,15 @@ impl Task {
         }
         if let (Some(stage), Some((files, _))) = (&mut self.stage, &self.checkpoints.managed) {
             let Checkpoints { share, tables, .. } = &self.checkpoints;
-            self.migrated = files.restore(stage.as_mut(), tables, *share, restored).await?;
+            let (memory, context) = (&mut self.memory, &mut self.context);
+            context.now = self.clock.nanos(Instant::now());
+            // More than fits goes to disk as it comes: the files have it, so the next snapshot need not.
+            let mut make_room = |stage: &mut dyn Stage, bytes: u64| match memory.comes(bytes) {
+                true => make_room_for_restored(stage, memory, context),
+                false => Ok(()),
+            };
+            self.migrated = files.restore(stage.as_mut(), tables, *share, restored, &mut make_room).await?;
+            self.look_at_memory();
         }
         let Checkpoints { share, tables, managed, compact_after, .. } = &self.checkpoints;
         if let (Some((files, _)), Some(least)) = (managed, compact_after)
@@ -252,6 +273,7 @@ impl Task {
                 self.control.mark_changed();
                 continue;
             }
+            let mut pressed = false;
             let event = {
                 let mut next = source.next();
                 match poll!(&mut next) {
@@ -268,6 +290,10 @@ impl Task {
                             event = next => Some(event?),
                             () = until(partitions.next_check()) => None,
                             () = until(self.wake) => None,
+                            () = self.memory.pressed(), if self.memory.holds_any() => {
+                                pressed = true;
+                                None
+                            }
                         }
                     }
                 }
@@ -293,6 +319,9 @@ impl Task {
                 }
                 Some(SourceEvent::End) => return Ok(Ended::Finished),
                 None => {}
+            }
+            if pressed {
+                self.make_room(now).await?;
             }
             let silence = partitions.check(now);
             if let Some(watermark) = silence.watermark {
@@ -360,6 +389,10 @@ impl Task {
                             self.timer(Instant::now()).await?;
                             continue;
                         }
+                        () = self.memory.pressed(), if self.memory.holds_any() => {
+                            self.make_room(Instant::now()).await?;
+                            continue;
+                        }
                     }
                 }
             };
@@ -418,14 +451,8 @@ impl Task {
         let begun = Instant::now();
         self.epoch = barrier.epoch;
         self.read_clock(begun);
-        let tables = match &mut self.stage {
-            Some(stage) => {
-                stage.on_barrier(&mut self.context)?;
-                self.emit(begun).await?;
-                self.stage.as_mut().map(|stage| stage.snapshot()).transpose()?.unwrap_or_default()
-            }
-            None => Vec::new(),
-        };
+        self.call(begun, |stage, cx| stage.on_barrier(cx)).await?;
+        let tables = self.stage.as_mut().map(|stage| stage.snapshot()).transpose()?.unwrap_or_default();
         let tables = self.with_migrated(tables);
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
@@ -459,6 +486,7 @@ impl Task {
         files.generation = self.control.borrow().generation;
         let (share, specs) = (self.checkpoints.share, self.checkpoints.tables.clone());
         let before = self.upload.take();
+        let reserved = self.memory.reserve(tables.iter().map(TableRows::memory).sum());
         // What a task says last stands for it in every later checkpoint: it cannot replace files in each of them.
         let compaction = self.compaction.clone().filter(|_| epoch.is_some());
         self.upload = Some(tokio::spawn(async move {
@@ -468,13 +496,14 @@ impl Task {
             for spec in specs {
                 let rows = tables.next().unwrap_or_default();
                 match files.write(&spec, rows, share, named).await {
-                    Ok(file) => written.push((spec, file)),
+                    Ok(files) => written.push((spec, files)),
                     Err(error) => {
                         let _ = reports.send(Report::Failed { stage: share.stage, task: share.task, error });
                         return;
                     }
                 }
             }
+            drop(reserved);
             if let Some(before) = before {
                 let _ = before.await;
             }
@@ -564,13 +593,53 @@ impl Task {
         if batch.rows == 0 {
             return Ok(None);
         }
-        self.counters.batch_in(&batch);
+        let bytes = self.counters.batch_in(&batch);
         self.read_clock(now);
         match &mut self.stage {
             Some(stage) => stage.on_batch(batch, &mut self.context)?,
             None => self.context.emit(batch),
         }
-        self.emit(now).await
+        let observed = self.emit(now).await?;
+        if self.memory.comes(bytes) {
+            self.make_room(now).await?;
+        }
+        Ok(observed)
+    }
+
+    /// Says what the state occupies, and makes it leave memory if that is short.
+    async fn make_room(&mut self, now: Instant) -> Result<(), Halt> {
+        self.look_at_memory();
+        let Some(portion) = self.memory.excess() else { return Ok(()) };
+        self.read_clock(now);
+        self.call(now, |stage, cx| stage.evict(portion, cx)).await?;
+        self.look_at_memory();
+        self.counters.has_spilled();
+        Ok(())
+    }
+
+    fn look_at_memory(&mut self) {
+        self.memory.report(self.stage.as_ref().map_or(0, |stage| stage.memory()));
+        self.counters.holds(self.memory.held());
+        self.context.notes_touches = self.memory.is_near_limit();
+    }
+
+    /// A callback, again for as long as it leaves off because much has been emitted.
+    async fn call(
+        &mut self,
+        now: Instant,
+        mut callback: impl FnMut(&mut dyn Stage, &mut StageContext) -> Result<(), TaskError>,
+    ) -> Result<bool, Halt> {
+        let mut emitted = false;
+        while let Some(stage) = &mut self.stage {
+            callback(stage.as_mut(), &mut self.context)?;
+            emitted |= !self.context.emitted.is_empty();
+            let more = std::mem::take(&mut self.context.more);
+            self.emit(now).await?;
+            if !more {
+                break;
+            }
+        }
+        Ok(emitted)
     }
 
     /// The task's event time has come to `watermark`.
@@ -584,9 +653,9 @@ impl Task {
         self.counters.reached(watermark);
         let now = Instant::now();
         self.read_clock(now);
-        if let Some(stage) = &mut self.stage {
-            stage.on_watermark(watermark, &mut self.context)?;
-            self.emit(now).await?;
+        if self.call(now, |stage, cx| stage.on_watermark(watermark, cx)).await? {
+            // Others may have what has become free.
+            self.look_at_memory();
         }
         self.outputs.watermark(watermark, now).await
     }
@@ -603,10 +672,7 @@ impl Task {
         }
         self.wake = None;
         self.read_clock(now);
-        if let Some(stage) = &mut self.stage {
-            stage.on_timer(&mut self.context)?;
-            self.emit(now).await?;
-        }
+        self.call(now, |stage, cx| stage.on_timer(cx)).await?;
         Ok(())
     }
 
@@ -634,6 +700,26 @@ impl Task {
         }
         Ok(())
     }
+}
+
+/// While state is restored: as [`Task::make_room`], where nothing is emitted.
+fn make_room_for_restored(
+    stage: &mut dyn Stage,
+    memory: &mut TaskMemory,
+    context: &mut StageContext,
+) -> Result<(), TaskError> {
+    memory.report(stage.memory());
+    if let Some(portion) = memory.excess() {
+        stage.evict(portion, context)?;
+        memory.report(stage.memory());
+    }
+    Ok(())
+}
+
+/// What memory a task has, and where its state goes beyond.
+pub(super) struct Room {
+    pub(super) memory: TaskMemory,
+    pub(super) spill: Spill,
 }
 
 /// How time concerns stages.

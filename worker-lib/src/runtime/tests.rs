@@ -304,7 +304,7 @@ async fn a_stage_is_called_at_the_time_that_it_has_asked_for() {
         // While the input is silent, once.
         let name = format!("timed {behind_a_queue}");
         let plan = timed(&name, json!({ "rows": 20, "hang": true }), behind_a_queue);
-        let job = start(timed_pipeline(), &plan, limits).unwrap();
+        let job = start(timed_pipeline(), &plan, limits.clone()).unwrap();
         wait_until(|| rows(&name).iter().map(|(rows, _)| rows).sum::<i64>() == 20).await;
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(rows(&name).iter().all(|(rows, _)| *rows > 0), "{:?}", rows(&name));
@@ -313,8 +313,8 @@ async fn a_stage_is_called_at_the_time_that_it_has_asked_for() {
 
         // And while it never is.
         let name = format!("timed and busy {behind_a_queue}");
-        let job = start(timed_pipeline(), &timed(&name, json!({ "rows": usize::MAX }), behind_a_queue), limits);
-        let job = job.unwrap();
+        let plan = timed(&name, json!({ "rows": usize::MAX }), behind_a_queue);
+        let job = start(timed_pipeline(), &plan, limits.clone()).unwrap();
         wait_until(|| rows(&name).len() >= 3).await;
         job.controls().stop(Stop::Immediate);
         assert_eq!(job.wait().await, Ok(Ending::Stopped));
@@ -343,7 +343,7 @@ fn manifest_of(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
     let stages = plan.stages.iter().map(|stage| {
         let of_stage = || snapshots.iter().filter(|snapshot| snapshot.stage == stage.id);
         let tables = stage.tables.iter().enumerate().map(|(table, spec)| {
-            let files = of_stage().filter_map(|snapshot| snapshot.tables[table].1.clone()).collect();
+            let files = of_stage().flat_map(|snapshot| snapshot.tables[table].1.clone()).collect();
             TableState { spec: spec.clone(), files }
         });
         StageState {
@@ -371,20 +371,31 @@ fn manifest_of(plan: &JobPlan, snapshots: &[TaskSnapshot]) -> Manifest {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_keyed_table_goes_on_at_another_parallelism() {
+    keyed_table_goes_on("with memory", None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keyed_table_without_memory_goes_on() {
+    keyed_table_goes_on("without memory", Some(0)).await;
+}
+
+async fn keyed_table_goes_on(name: &str, state_memory: Option<u64>) {
     let pipeline = pipeline(&[(0, || Box::new(Modulo)), (1, || Box::new(Totals::new(signed)))]);
-    let limits = Limits { flush_interval: Duration::from_secs(60), ..Limits::default() };
+    let spill_directory = Some(std::env::temp_dir());
+    let limits = Limits { flush_interval: Duration::from_secs(60), state_memory, spill_directory, ..Limits::default() };
+    let (name_before, name_after) = (format!("totals before, {name}"), format!("totals after, {name}"));
     let objects: Arc<dyn Objects> = Arc::new(MemoryObjects::new());
     let (reports, mut reported) = mpsc::unbounded_channel();
     let keeping = |generation, restore| Keeping {
         objects: objects.clone(),
-        job: "job".into(),
+        job: name.to_owned(),
         generation,
         reports: reports.clone(),
         restore,
         compact_after: None,
     };
-    let plan = totals("totals before", 2, json!({ "rows": 20, "hang": true }));
-    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(1, None))).unwrap();
+    let plan = totals(&name_before, 2, json!({ "rows": 20, "hang": true }));
+    let job = Job::start(pipeline, &plan, limits.clone(), &Handle::current(), Some(keeping(1, None))).unwrap();
     let counters = job.counters();
     wait_until(|| counters[2..].iter().map(|task| task.snapshot().rows_in).sum::<u64>() == 40).await;
     job.controls().checkpoint(Barrier { epoch: 1, last: true });
@@ -392,12 +403,14 @@ async fn a_keyed_table_goes_on_at_another_parallelism() {
     job.controls().publish(1);
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     let before = expected_counts(2);
-    assert_eq!(rows("totals before").into_iter().collect::<HashMap<_, _>>(), before);
+    assert_eq!(rows(&name_before).into_iter().collect::<HashMap<_, _>>(), before);
+    let on_disk: u64 = counters[2..].iter().map(|task| task.snapshot().spilled_bytes_most).sum();
+    assert_eq!(on_disk > 0, state_memory.is_some());
 
     // The toy source begins anew, so that every count goes on.
     let restore = Some(Arc::new(manifest_of(&plan, &reported_once)));
-    let plan = totals("totals after", 3, json!({ "rows": 20 }));
-    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(keeping(2, restore))).unwrap();
+    let plan = totals(&name_after, 3, json!({ "rows": 20 }));
+    let job = Job::start(pipeline, &plan, limits.clone(), &Handle::current(), Some(keeping(2, restore))).unwrap();
     // Of all tasks the last words, then the sinks'.
     let mut ended = 0;
     while ended < 6 {
@@ -409,7 +422,14 @@ async fn a_keyed_table_goes_on_at_another_parallelism() {
     for (key, more) in expected_counts(3) {
         expected.extend([(key, -before[&key]), (key, before[&key] + more)]);
     }
-    let mut found = rows("totals after");
+    // Without memory each batch is flushed: what is said in between is taken back.
+    let mut found: Vec<(i64, i64)> = Vec::new();
+    for (key, count) in rows(&name_after) {
+        match found.iter().position(|row| *row == (key, -count)) {
+            Some(said) => drop(found.remove(said)),
+            None => found.push((key, count)),
+        }
+    }
     expected.sort_unstable();
     found.sort_unstable();
     assert_eq!(found, expected);
@@ -502,11 +522,11 @@ async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what
         let (objects, job, restore) = (objects.clone(), "job".to_owned(), restore.map(Arc::new));
         (Keeping { objects, job, generation, reports, restore, compact_after: Some(3) }, reported)
     };
-    let limits = Limits { batch_rows: 10, ..Limits::default() };
+    let limits = || Limits { batch_rows: 10, ..Limits::default() };
 
     let plan = counting("tally of two", 2, usize::MAX);
     let (kept, mut reported) = keeping(1, None);
-    let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+    let job = Job::start(pipeline, &plan, limits(), &Handle::current(), Some(kept)).unwrap();
     let (controls, counters) = (job.controls(), job.counters());
     let (mut files, mut last): (Vec<StateFile>, Vec<TaskSnapshot>) = (Vec::new(), Vec::new());
     let (mut merged, mut written) = (0, 0);
@@ -519,7 +539,7 @@ async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what
             of_task.replace(&mut files);
             merged += 1;
         }
-        let new = last.iter().flat_map(|snapshot| &snapshot.tables).filter_map(|(_, file)| file.clone());
+        let new = last.iter().flat_map(|snapshot| &snapshot.tables).flat_map(|(_, files)| files.clone());
         let before = files.len();
         files.extend(new);
         written += files.len() - before;
@@ -548,7 +568,7 @@ async fn files_are_merged_while_a_job_runs_and_any_parallelism_goes_on_with_what
         let name = format!("tally gone on by {parallelism}");
         let plan = counting(&name, parallelism, 0);
         let (kept, _reported) = keeping(2, Some(manifest.clone()));
-        let job = Job::start(pipeline, &plan, limits, &Handle::current(), Some(kept)).unwrap();
+        let job = Job::start(pipeline, &plan, limits(), &Handle::current(), Some(kept)).unwrap();
         // The checkpoint at the end.
         job.controls().publish(u64::MAX);
         assert_eq!(job.wait().await, Ok(Ending::Finished));
@@ -604,14 +624,15 @@ async fn what_was_restored_from_other_columns_is_written_once_in_those_of_the_pl
     let files = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
     let share = Share { stage: 1, task: 0, parallelism: 1 };
     let columns = vec![from_i64(vec![1, 2], None), from_i64(vec![9, 9], None), from_i32(vec![10, 20], None)];
-    let rows = TableRows { batches: vec![Batch::new(columns, 2)], expires: None };
-    let written = files.write(&old, rows, share, 3).await.unwrap().unwrap();
+    let mut rows = TableRows::default();
+    rows.keep(Batch::new(columns, 2));
+    let written = files.write(&old, rows, share, 3).await.unwrap();
 
     let mut plan = plan_to_sink("migrated", 0, 1);
     plan.stages[0].source.as_mut().unwrap().options["hang"] = true.into();
     plan.stages[1].generated = true;
     plan.stages[1].tables = vec![new];
-    let manifest = manifest(TableState { spec: old, files: vec![written] });
+    let manifest = manifest(TableState { spec: old, files: written });
     let (reports, mut reported) = mpsc::unbounded_channel();
     let restore = Some(Arc::new(manifest));
     let keeping = Keeping { objects, job: "job".into(), generation: 2, reports, restore, compact_after: None };
@@ -626,8 +647,8 @@ async fn what_was_restored_from_other_columns_is_written_once_in_those_of_the_pl
                 _ => {}
             }
         };
-        let (spec, file) = &snapshot.tables[0];
-        let rows = files.read(spec, file.as_ref().unwrap(), share, &[]).await.unwrap();
+        let (spec, written) = &snapshot.tables[0];
+        let rows = files.read(spec, &written[0], share, &[]).await.unwrap();
         found.push(rows.iter().flat_map(|(batch, _)| values(batch)).collect::<Vec<_>>());
         job.controls().publish(epoch);
     }

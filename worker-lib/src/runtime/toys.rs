@@ -396,13 +396,24 @@ impl Totals {
         Totals { updating: Updating::new(&[ScalarType::Int64]), counts: Accumulators::new(), say }
     }
 
-    fn flush(&mut self, cx: &mut StageContext) {
-        while let Some(changed) = self.updating.next_changed() {
+    fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(changed) = self.updating.next_changed(cx) {
             let before = column::from_i64(self.counts.before(&changed).to_vec(), None);
             let after = column::from_i64(self.counts.after(&changed), None);
             cx.emit((self.say)(self.updating.changes(&changed, &[before], &[after])));
         }
-        self.counts.flushed(self.updating.flushed(cx));
+        if !cx.more {
+            self.counts.flushed(self.updating.flushed(cx)?);
+        }
+        Ok(())
+    }
+}
+
+impl Totals {
+    fn put(&mut self, rows: &Batch) {
+        let saved = rows.i64(1);
+        let counts = self.counts.restore(&self.updating);
+        self.updating.pairs().for_each(|(row, group)| counts[group] = saved.value(row));
     }
 }
 
@@ -415,31 +426,32 @@ pub(crate) fn signed(changes: Batch) -> Batch {
 impl Stage for Totals {
     fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
         self.updating.assign(&batch, cx)?;
+        while let Some(rows) = self.updating.next_thawed() {
+            self.put(&rows);
+        }
         let counts = self.counts.begin(&self.updating);
         self.updating.pairs().for_each(|(_, group)| counts[group] += 1);
         Ok(())
     }
 
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
-        if watermark == i64::MAX {
-            self.flush(cx);
+        match watermark {
+            i64::MAX => self.flush(cx),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        self.flush(cx);
-        Ok(())
+        self.flush(cx)
     }
 
     fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        self.flush(cx);
-        Ok(())
+        self.flush(cx)
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
-        for saved in self.updating.unsaved() {
+        while let Some(saved) = self.updating.next_unsaved(&mut table)? {
             let counts = column::from_i64(self.counts.saved(&saved), None);
             table.keep(saved.batch(vec![counts]));
         }
@@ -448,9 +460,20 @@ impl Stage for Totals {
 
     fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
         self.updating.restore(batch)?;
-        let saved = batch.i64(1);
-        let counts = self.counts.restore(&self.updating);
-        self.updating.pairs().for_each(|(row, group)| counts[group] = saved.value(row));
+        self.put(batch);
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.updating.memory() + self.counts.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx)?;
+        while let Some(cold) = self.updating.next_cold(portion, cx)? {
+            let counts = column::from_i64(self.counts.saved(&cold), None);
+            self.counts.keep(self.updating.freeze(cold, vec![counts])?);
+        }
         Ok(())
     }
 }
@@ -484,7 +507,9 @@ impl Stage for Changing {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        Ok(vec![TableRows { batches: vec![pairs([(3, 30)])], expires: None }])
+        let mut rows = TableRows::default();
+        rows.keep(pairs([(3, 30)]));
+        Ok(vec![rows])
     }
 }
 

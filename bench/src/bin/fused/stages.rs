@@ -93,7 +93,7 @@ impl Step for Totals {
     }
 
     fn on_watermark(&mut self, watermark: i64, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
             let states = self.states.closed(&closed);
             let rows = states.len();
             let mut columns = closed.keys.clone();

@@ -160,6 +160,20 @@ fn add_state(stage: &mut StageCode, slots: &[Slot]) -> Option<Ident> {
     Some(state)
 }
 
+/// A function of a state: the bytes that it occupies besides itself.
+pub(super) fn heap(slots: &[Slot]) -> TokenStream {
+    let owns = |slot: &&Slot| {
+        let extreme = matches!(slot.aggregate.function, AggregateFn::Min | AggregateFn::Max);
+        let arg = slot.aggregate.arg.as_ref().map(|arg| types::register(&arg.ty));
+        extreme && !slot.aggregate.distinct && matches!(arg, Some(Register::Text | Register::Binary))
+    };
+    let owners: Vec<&Ident> = slots.iter().filter(owns).map(|slot| &slot.name).collect();
+    match owners.as_slice() {
+        [] => quote!(|_| 0),
+        owners => quote!(|state| #(state.#owners.heap())+*),
+    }
+}
+
 /// Statements that merge row `row` of partial states, from column `next` on, into `state`.
 pub(super) fn merges(scope: &mut Scope, slots: &[Slot], mut next: usize) -> TokenStream {
     let mut merges = TokenStream::new();

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //!  on_batch      add_rows: assign rows to groups (precompiled), then one loop `for (row, group)` over the states
-//!                merge_states, in phase Final: the same loop over partial states
+//!                merge_states, in phase Final: the same loop over partial states (put_states)
+//!                thaw, between the two: put_states of the groups that come back from disk
 //!  on_watermark  for each closed window, in chunks: results ──▶ the rest of the stage
-//!  on_barrier    in phase Partial: for each open window, the same
-//!  snapshot      otherwise: states of the changed groups of each open window; restore: merge_states into fresh groups
+//!  on_barrier    in phase Partial: for each open window, the same; so does evict
+//!  snapshot      otherwise: states of the changed groups of each open window; restore: put_states into fresh groups
+//!  evict         states of the groups that leave memory
 //! ```
 //!
 //! The state of a group is a generated struct with a member for each aggregate; distinct counts, which need sets,
@@ -29,31 +31,49 @@ pub(crate) fn generate(stage: &mut StageCode, tumble: &Tumble, phase: Phase, sch
     let states = aggregate::add_states(stage, &slots, "States", phase);
 
     let note = doc_text(&format!("`{note}`"));
+    let memory = memory(&slots, &windows, states.as_ref());
     if takes_rows(phase) {
-        let add = add_rows(stage, tumble, &slots, &windows, states.as_ref(), schema, &note);
+        let add = add_rows(stage, tumble, &slots, phase, &windows, states.as_ref(), schema, &note);
         stage.consume(&add);
     }
     if phase != Phase::Partial {
-        let merge = merge_states(stage, tumble, &slots, &windows, states.as_ref(), &note);
         if !takes_rows(phase) {
-            stage.step(quote!(self.#merge(&batch, false, cx)));
+            let merge = merge_states(stage, tumble, &windows, states.as_ref(), &note);
+            stage.step(quote!(self.#merge(&batch, cx)));
             stage.end_with_last_step();
         }
-        checkpoints(stage, tumble, &slots, &windows, states.as_ref(), &merge);
+        put_states(stage, tumble, &slots, &windows, states.as_ref());
+        checkpoints(stage, tumble, &slots, &windows, states.as_ref(), &memory);
     }
     let fallible = results(stage, &slots, phase, states.as_ref());
-    flush(stage, &slots, phase, fallible, &windows, states.as_ref());
+    flush(stage, &slots, phase, fallible, &windows, states.as_ref(), &memory);
     if phase != Phase::Partial {
         stage.begin_results();
     }
 }
 
+/// `memory`, of `impl Stage`.
+fn memory(slots: &[Slot], windows: &Ident, states: Option<&States>) -> TokenStream {
+    let states = states.map(|States { field, .. }| {
+        let heap = aggregate::heap(slots);
+        quote!(+ self.#field.memory(#heap))
+    });
+    let sets = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name);
+    quote! {
+        fn memory(&self) -> usize {
+            self.#windows.memory() #states #(+ self.#sets.memory())*
+        }
+    }
+}
+
 // --- rows and states in --------------------------------------------------------------------------------------------
 
+#[expect(clippy::too_many_arguments, reason = "all that a tumble is")]
 fn add_rows(
     stage: &mut StageCode,
     tumble: &Tumble,
     slots: &[Slot],
+    phase: Phase,
     windows: &Ident,
     states: Option<&States>,
     schema: &Schema,
@@ -85,12 +105,14 @@ fn add_rows(
         Rows::Selected => quote!(selection.rows()),
     };
     let body = group_loop(windows, states, &updates, &sets);
+    let thaw = (phase != Phase::Partial).then(|| quote!(self.thaw();));
     let (parameter, bindings, check) = (rows.parameter(), scope.bindings(), scope.check());
     stage.add_method(quote! {
         #[doc = #note]
         fn #name(&mut self, batch: &Batch #parameter, cx: &mut StageContext) -> Result<(), TaskError> {
             #prepare
             self.#windows.assign(#all, #event_time, &[#(#keys),*], cx)?;
+            #thaw
             #bindings
             #masks
             #body
@@ -102,39 +124,56 @@ fn add_rows(
 }
 
 /// The method that takes partial states: the columns of [`Tumble::state_schema`].
-fn merge_states(
-    stage: &mut StageCode,
-    tumble: &Tumble,
-    slots: &[Slot],
-    windows: &Ident,
-    states: Option<&States>,
-    note: &str,
-) -> Ident {
+fn merge_states(stage: &mut StageCode, tumble: &Tumble, windows: &Ident, states: Option<&States>, note: &str) -> Ident {
     let name = stage.function_name("merge_states");
-    let schema = tumble.state_schema();
-    let mut scope = Scope::new(&schema);
     let assign = assign_states(tumble, windows, &quote!(cx));
-    let updates = aggregate::merges(&mut scope, slots, tumble.keys.len() + 1);
-    let replace = quote!(if replace {
-        *state = Default::default();
-    });
-    let body = group_loop(windows, states, &quote!(#replace #updates), &TokenStream::new());
-    let bindings = scope.bindings();
-    let more =
-        if states.is_some() { " Partial states; `replace`: what the groups had before is forgotten." } else { "" };
-    let parameter = if states.is_some() { quote!(replace) } else { quote!(_replace) };
+    let put = states.map(|_| quote!(self.put_states(batch, false);));
     stage.add_method(quote! {
         #[doc = #note]
-        #[doc = ""]
-        #[doc = #more]
-        fn #name(&mut self, batch: &Batch, #parameter: bool, cx: &mut StageContext) -> Result<(), TaskError> {
+        fn #name(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
             #assign
-            #bindings
-            #body
+            self.thaw();
+            #put
             Ok(())
         }
     });
     name
+}
+
+/// `put_states`: the loop over partial states whose groups have been assigned. `thaw`: the same for groups that come back,
+/// with the counts of their sets behind.
+fn put_states(stage: &mut StageCode, tumble: &Tumble, slots: &[Slot], windows: &Ident, states: Option<&States>) {
+    let schema = tumble.state_schema();
+    let put = states.map(|states| {
+        let mut scope = Scope::new(&schema);
+        let merges = aggregate::merges(&mut scope, slots, tumble.keys.len() + 1);
+        let replace = quote!(if replace {
+            *state = Default::default();
+        });
+        let body = group_loop(windows, Some(states), &quote!(#replace #merges), &TokenStream::new());
+        let bindings = scope.bindings();
+        stage.add_method(quote! {
+            #[doc = " Partial states of the groups that were found; `replace`: what the groups had before is forgotten."]
+            fn put_states(&mut self, batch: &Batch, replace: bool) {
+                #bindings
+                #body
+            }
+        });
+        quote!(self.put_states(&batch, true);)
+    });
+    let sets = slots.iter().filter(|slot| slot.aggregate.distinct).enumerate().map(|(number, slot)| {
+        let (set, counts) = (&slot.name, Token::usize_unsuffixed(schema.fields.len() + number));
+        quote!(self.#set.put_counts(&self.#windows, batch.array(#counts));)
+    });
+    let takes = quote!(#put #(#sets)*);
+    let body = match takes.is_empty() {
+        true => quote!(while self.#windows.next_thawed().is_some() {}),
+        false => quote!(while let Some(batch) = self.#windows.next_thawed() { #takes }),
+    };
+    stage.add_method(quote! {
+        #[doc = " Takes the states of groups that come back from disk."]
+        fn thaw(&mut self) { #body }
+    });
 }
 
 /// `self.tumble.assign(...)?` for rows that begin with keys and the window's start.
@@ -146,63 +185,90 @@ fn assign_states(tumble: &Tumble, windows: &Ident, cx: &TokenStream) -> TokenStr
 
 // --- checkpoints ---------------------------------------------------------------------------------------------------
 
-/// `snapshot`, `restore` and `restored`. Table 0 has the states of groups, the others the values of one distinct
-/// aggregate each.
+/// `snapshot`, `restore`, `restored`, `memory` and `evict`. Table 0 has the states of groups, the others the values of one
+/// distinct aggregate each.
 fn checkpoints(
     stage: &mut StageCode,
     tumble: &Tumble,
     slots: &[Slot],
     windows: &Ident,
     states: Option<&States>,
-    merge: &Ident,
+    memory: &TokenStream,
 ) {
     let sets: Vec<&Ident> = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name).collect();
     let columns = match states {
         None => quote!(Vec::new()),
         Some(states) => {
             let field = &states.field;
-            states.state_columns(&quote!(&self.#field.changed(&changed)))
+            states.state_columns(&quote!(&self.#field.changed(changed)))
         }
     };
+    stage.add_method(quote! {
+        #[doc = " Rows of the groups of a window: keys, window, states."]
+        fn state_rows(&self, changed: &Changed) -> Batch {
+            changed.states(#columns)
+        }
+    });
     let tables = Token::usize_unsuffixed(1 + sets.len());
     let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
     let pushes = numbers
         .zip(&sets)
-        .map(|(table, set)| quote!(tables[#table].push(self.#set.changed(&changed, &self.#windows), changed.end);));
+        .map(|(table, set)| quote!(self.#set.changed(&changed, &self.#windows, &mut tables[#table])?;));
+    let assign = assign_states(tumble, windows, &quote!(&mut cx));
+    let put = states.map(|_| quote!(self.put_states(batch, true);));
     let restore = if sets.is_empty() {
-        quote!(self.#merge(batch, true, &mut cx))
+        put.clone().unwrap_or_default()
     } else {
         let numbers = (1..=sets.len()).map(Token::usize_unsuffixed);
         let value = Token::usize_unsuffixed(tumble.keys.len() + 1);
-        let assign = assign_states(tumble, windows, &quote!(&mut cx));
-        let arms = numbers.zip(&sets).map(|(table, set)| {
+        let put = put.as_ref().map(|_| {
             quote! {
-                #table => self.#set.assign(
-                    part.bin, self.#windows.rows_of(part), self.#windows.groups_of(part), batch.array(#value), None,
-                ),
+                if table == 0 {
+                    self.put_states(batch, true);
+                }
             }
         });
+        let arms = numbers
+            .zip(&sets)
+            .map(|(table, set)| quote!(#table => self.#set.assign(part, &self.#windows, batch.array(#value), None)?,));
         quote! {
-            if table == 0 {
-                return self.#merge(batch, true, &mut cx);
-            }
-            #assign
+            #put
             for part in self.#windows.parts() {
                 match table {
                     #(#arms)*
                     _ => {}
                 }
             }
-            Ok(())
         }
     };
     let table = if sets.is_empty() { quote!(_table) } else { quote!(table) };
+    let counts = match sets.as_slice() {
+        [] => quote!(&[]),
+        sets => quote!(&[#(self.#sets.counts(&cold)),*]),
+    };
+    let keepers: Vec<&Ident> = states.map(|states| &states.field).into_iter().chain(sets.iter().copied()).collect();
+    let keep = match keepers.as_slice() {
+        [] => quote!(self.#windows.freeze(&cold, &rows, &[])?;),
+        keepers => quote! {
+            #(self.#sets.freeze(&cold, &self.#windows, cx)?;)*
+            let kept = self.#windows.freeze(&cold, &rows, #counts)?;
+            #(self.#keepers.keep(cold.bin, kept.as_deref());)*
+        },
+    };
+    let evict = quote! {
+        fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+            while let Some(cold) = self.#windows.next_cold(portion, cx)? {
+                let rows = self.state_rows(&cold);
+                #keep
+            }
+            Ok(())
+        }
+    };
     stage.set_checkpoints(quote! {
         fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-            let mut tables = vec![TableRows::default(); #tables];
-            for changed in self.#windows.changed() {
-                let states = #columns;
-                tables[0].push(changed.states(states), changed.end);
+            let mut tables = TableRows::of_tables(#tables);
+            for changed in self.#windows.changed(&mut tables[0])? {
+                tables[0].push(self.state_rows(&changed), changed.end);
                 #(#pushes)*
             }
             Ok(tables)
@@ -210,12 +276,17 @@ fn checkpoints(
         fn restore(&mut self, #table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
             let mut cx = StageContext::default();
             self.#windows.begin_restore(watermark);
+            #assign
+            self.thaw();
             #restore
+            Ok(())
         }
         fn restored(&mut self, watermark: i64) {
             self.#windows.restored(watermark);
             #(self.#sets.restored();)*
         }
+        #memory
+        #evict
     });
 }
 
@@ -295,9 +366,7 @@ fn assign_distinct(scope: &mut Scope, slot: &Slot, windows: &Ident, schema: &Sch
         }
         None => quote!(None),
     };
-    let set = quote! {
-        self.#name.assign(part.bin, self.#windows.rows_of(part), self.#windows.groups_of(part), &#local, #keep);
-    };
+    let set = quote!(self.#name.assign(part, &self.#windows, &#local, #keep)?;);
     (before, set)
 }
 
@@ -351,17 +420,23 @@ fn flush(
     fallible: bool,
     windows: &Ident,
     states: Option<&States>,
+    memory: &TokenStream,
 ) {
     let question = fallible.then(|| quote!(?));
     let release = states.map(|States { field, .. }| quote!(self.#field.release(&closed);));
     let release_open = states.map(|States { field, .. }| quote!(self.#field.release(&open);));
     let sets = slots.iter().filter(|slot| slot.aggregate.distinct).map(|slot| &slot.name);
-    let pass = if phase == Phase::Partial { quote!(cx.emit(batch);) } else { quote!(self.pass_on(batch, cx)?;) };
+    let (thaw, pass) = if phase == Phase::Partial {
+        (quote!(), quote!(cx.emit(batch);))
+    } else {
+        (quote!(self.thaw();), quote!(self.pass_on(batch, cx)?;))
+    };
     stage.set_on_watermark(quote! {
-        while let Some(closed) = self.#windows.next_closed(watermark) {
+        while let Some(closed) = self.#windows.next_closed(watermark, cx)? {
+            #thaw
             let batch = self.results(&closed) #question;
             #release
-            #(self.#sets.release(&closed);)*
+            #(self.#sets.release(&closed)?;)*
             #pass
         }
         Ok(())
@@ -369,12 +444,16 @@ fn flush(
     if phase == Phase::Partial {
         stage.set_checkpoints(quote! {
             fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-                while let Some(open) = self.#windows.next_open() {
+                while let Some(open) = self.#windows.next_open(cx) {
                     let batch = self.results(&open);
                     #release_open
                     cx.emit(batch);
                 }
                 Ok(())
+            }
+            #memory
+            fn evict(&mut self, _portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+                self.on_barrier(cx)
             }
         });
     }

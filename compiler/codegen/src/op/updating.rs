@@ -5,7 +5,8 @@
 //!  on_timer      flush: in chunks of changed groups, rows of before and of now ──▶ what differs ──▶ the rest of the stage
 //!  on_barrier    flush
 //!  on_watermark  at the end of the input: flush
-//!  snapshot      states of the groups that have changed; restore: states into groups
+//!  snapshot      states of the groups that have changed; restore: put_states into groups
+//!  evict         flush, then states of the groups that leave memory; thaw: put_states of those that come back
 //! ```
 //!
 //! It is the first operator of its stage, and its keys are the first columns of what arrives.
@@ -61,6 +62,7 @@ fn add_rows(
         #[doc = #note]
         fn #name(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
             self.#groups.assign(batch, cx)?;
+            self.thaw();
             #bindings
             #body
             #check
@@ -73,24 +75,26 @@ fn add_rows(
 /// `flush`, and when it is called.
 fn flush(stage: &mut StageCode, groups: &Ident, states: Option<&States>) {
     let (before, after, flushed) = match states {
-        None => (quote!(&[]), quote!(&[]), quote!(self.#groups.flushed(cx);)),
+        None => (quote!(&[]), quote!(&[]), quote!(self.#groups.flushed(cx)?;)),
         Some(states) => {
             let field = &states.field;
             let before = states.result_columns(&quote!(self.#field.before(&changed)));
             let after = states.result_columns(&quote!(&self.#field.after(&changed)));
-            (quote!(&#before), quote!(&#after), quote!(self.#field.flushed(self.#groups.flushed(cx));))
+            (quote!(&#before), quote!(&#after), quote!(self.#field.flushed(self.#groups.flushed(cx)?);))
         }
     };
     stage.add_method(quote! {
         #[doc = " Emits what has become of the groups that have changed."]
         fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-            while let Some(changed) = self.#groups.next_changed() {
+            while let Some(changed) = self.#groups.next_changed(cx) {
                 let batch = self.#groups.changes(&changed, #before, #after);
                 if batch.rows > 0 {
                     self.pass_on(batch, cx)?;
                 }
             }
-            #flushed
+            if !cx.more {
+                #flushed
+            }
             Ok(())
         }
     });
@@ -102,28 +106,57 @@ fn flush(stage: &mut StageCode, groups: &Ident, states: Option<&States>) {
     });
 }
 
-/// `on_timer`, `on_barrier`, `snapshot` and `restore`.
+/// `on_timer`, `on_barrier`, `snapshot`, `restore`, `memory` and `evict`; `put_states` and `thaw`.
 fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], groups: &Ident, states: Option<&States>) {
     let schema = updating.state_schema();
-    let (saved, restored) = match states {
-        None => (quote!(Vec::new()), TokenStream::new()),
+    let (saved, put, memory, thaw, keep) = match states {
+        None => (
+            quote!(Vec::new()),
+            TokenStream::new(),
+            TokenStream::new(),
+            quote!(while self.#groups.next_thawed().is_some() {}),
+            quote!(self.#groups.freeze(cold, states)?;),
+        ),
         Some(states) => {
             let field = &states.field;
             let mut scope = Scope::new(&schema);
             let merges = aggregate::merges(&mut scope, slots, updating.keys.len());
             let bindings = scope.bindings();
-            let restored = quote! {
-                #bindings
-                let states = self.#field.restore(&self.#groups);
-                for (row, group) in self.#groups.pairs() {
-                    let state = &mut states[group];
-                    *state = Default::default();
-                    #merges
+            stage.add_method(quote! {
+                #[doc = " Replaces the states of the groups that were found."]
+                fn put_states(&mut self, batch: &Batch) {
+                    #bindings
+                    let states = self.#field.restore(&self.#groups);
+                    for (row, group) in self.#groups.pairs() {
+                        let state = &mut states[group];
+                        *state = Default::default();
+                        #merges
+                    }
                 }
-            };
-            (states.state_columns(&quote!(&self.#field.saved(&saved))), restored)
+            });
+            let heap = aggregate::heap(slots);
+            (
+                states.state_columns(&quote!(&self.#field.saved(&saved))),
+                quote!(self.put_states(batch);),
+                quote!(+ self.#field.memory(#heap)),
+                quote!(while let Some(batch) = self.#groups.next_thawed() {
+                    self.put_states(&batch);
+                }),
+                quote!(self.#field.keep(self.#groups.freeze(cold, states)?);),
+            )
         }
     };
+    let cold = match states {
+        None => quote!(Vec::new()),
+        Some(states) => {
+            let field = &states.field;
+            states.state_columns(&quote!(&self.#field.saved(&cold)))
+        }
+    };
+    stage.add_method(quote! {
+        #[doc = " Takes the states of groups that come back from disk."]
+        fn thaw(&mut self) { #thaw }
+    });
     stage.set_checkpoints(quote! {
         fn on_timer(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
             self.flush(cx)
@@ -133,7 +166,7 @@ fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], group
         }
         fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
             let mut table = TableRows::default();
-            for saved in self.#groups.unsaved() {
+            while let Some(saved) = self.#groups.next_unsaved(&mut table)? {
                 let states = #saved;
                 table.keep(saved.batch(states));
             }
@@ -141,7 +174,18 @@ fn checkpoints(stage: &mut StageCode, updating: &Updating, slots: &[Slot], group
         }
         fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
             self.#groups.restore(batch)?;
-            #restored
+            #put
+            Ok(())
+        }
+        fn memory(&self) -> usize {
+            self.#groups.memory() #memory
+        }
+        fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+            self.flush(cx)?;
+            while let Some(cold) = self.#groups.next_cold(portion, cx)? {
+                let states = #cold;
+                #keep
+            }
             Ok(())
         }
     });

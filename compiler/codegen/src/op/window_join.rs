@@ -4,6 +4,7 @@
 //!  on_batch      the rows of either side are kept (precompiled)
 //!  on_watermark  for each closed window, in chunks: pairs ──▶ condition ──▶ the rest of the stage
 //!  snapshot      the rows of each side that came since the last one; restore: the same back
+//!  evict         rows of windows go to disk (precompiled)
 //! ```
 //!
 //! Of all that only the condition is generated: a filter over the columns of both sides, of which those are there that it
@@ -25,7 +26,7 @@ pub(crate) fn generate(stage: &mut StageCode, join: &WindowJoin, input: &Schema)
     stage.step(quote!(self.#field.add(&batch, cx)));
     stage.end_with_last_step();
     stage.set_on_watermark(quote! {
-        while let Some(batch) = self.#field.next_closed(watermark)? {
+        while let Some(batch) = self.#field.next_closed(watermark, cx)? {
             self.pass_on(batch, cx)?;
         }
         Ok(())
@@ -66,13 +67,19 @@ fn constructor(stage: &mut StageCode, join: &WindowJoin, input: &Schema) -> Toke
 fn checkpoints(field: &Ident) -> TokenStream {
     quote! {
         fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-            Ok(self.#field.changed())
+            self.#field.changed()
         }
         fn restore(&mut self, table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
             self.#field.restore(table, batch, watermark)
         }
         fn restored(&mut self, watermark: i64) {
             self.#field.restored(watermark);
+        }
+        fn memory(&self) -> usize {
+            self.#field.memory()
+        }
+        fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+            self.#field.evict(portion, cx)
         }
     }
 }

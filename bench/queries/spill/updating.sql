@@ -1,0 +1,1 @@
+SELECT k, count(*) AS n, sum(v) AS total FROM numbers GROUP BY k;
