@@ -20,6 +20,7 @@
 
 pub mod agg;
 pub mod batch;
+pub mod cold;
 pub mod column;
 pub mod connector;
 pub mod error;
