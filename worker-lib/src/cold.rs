@@ -1,188 +1,651 @@
-//! What does not fit into memory: ordered maps of byte strings, scratch of one task.
+//! Rows on local disk, by keys of bytes, in the order of the keys: where state goes that memory has no room for.
 //!
-//! A [`Cold`] has a directory to itself, which is empty when it is opened and gone when it is dropped: nothing in it
-//! outlives the task, whose checkpoints are elsewhere. Its [`Space`]s are named and independent of each other.
+//! ```text
+//!   put, remove ─▶ memory, sorted ──16 MiB──▶ tables, sorted, never changed ──▶ fewer, larger tables
+//!                  the task's thread          a thread of its own, one for each [`Cold`]
 //!
-//! This one is in memory.
+//!   get   memory, then the tables from the newest to the oldest, each asked by its filter first
+//!   scan  all of them merged
+//! ```
+//!
+//! A log-structured merge tree, that of the crate lsm-tree; `docs/state-beyond-memory.md` says why this one, and what it
+//! was compared with. What is here is what that crate leaves to its user: when memory becomes a table, when tables are
+//! merged, which of the old ones somebody still reads. And the number of entries, which is exact.
+//!
+//! **Nothing here lasts.** A checkpoint has all state; after a crash it is restored from there. So there is no log of
+//! changes, and the directory is emptied when it is opened and removed when nobody uses it any more.
+//!
+//! **One at a time writes** to a space; others may read it meanwhile, and a [`Snapshot`] does not change. A writer that is
+//! faster than the merging waits. A failure to merge is reported by the next operation of any space of the same [`Cold`].
+//!
+//! Memory: [`CACHE_BYTES`] for each `Cold`; for each space twice [`GATHERED_BYTES`] and, for each of its tables, the
+//! index of a few kilobytes. A [`Value`] may keep alive the block of 4 KiB it was read with: what is kept is copied.
+//!
+//! Cost: a key that is not there costs a microsecond or less, one that is ten, most of it reading and checking a block
+//! that is not in the cache. Whatever is put is looked up too, to be counted.
+//!
+//! Not here: what state is written by which keys, when it goes to disk and when it comes back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::ops::{Bound, Deref};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use lsm_tree::compaction::{CompactionStrategy, Leveled};
+use lsm_tree::config::{CompressionPolicy, PinningPolicy};
+use lsm_tree::{AbstractTree as _, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard as _};
+use lsm_tree::{SeqNo, SequenceNumberCounter, Slice, Tree};
 
 use crate::error::TaskError;
 
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Blocks of tables that were read, for all spaces of a [`Cold`] together.
+pub const CACHE_BYTES: u64 = 32 << 20;
+/// What a space has in memory before it becomes a table; there may be as much that is becoming one.
+pub const GATHERED_BYTES: u64 = 16 << 20;
+/// A longer key is refused, and so is one of no bytes.
+pub const KEY_BYTES_MOST: usize = u16::MAX as usize;
 
-/// The spaces of one task.
-#[derive(Debug)]
+/// With so many tables unmerged, a writer waits.
+const UNMERGED_MOST: usize = 16;
+/// With so many stretches of memory on their way to disk, a writer waits.
+const LEAVING_MOST: usize = 2;
+const OPEN_FILES_MOST: usize = 256;
+
+/// What is another in tests.
+#[derive(Clone, Copy)]
+struct Sizes {
+    gathered_bytes: u64,
+    /// Of a table that merging makes; the first level has four of them.
+    table_bytes: u64,
+    /// So many entries are sooner removed by themselves than a fresh directory is made.
+    few: usize,
+    /// From so many on, it is worth looking for tables that have nothing else and can be removed as they are.
+    many: usize,
+}
+
+const SIZES: Sizes = Sizes { gathered_bytes: GATHERED_BYTES, table_bytes: 32 << 20, few: 10_000, many: 200_000 };
+
+/// The rows of one task on disk. Its directory is scratch: emptied when opened, removed when the last of this, its
+/// spaces and their snapshots is dropped.
 pub struct Cold {
-    directory: PathBuf,
-    spaces: Mutex<HashMap<String, Arc<Mutex<Map>>>>,
+    disk: Arc<Disk>,
 }
 
 impl Cold {
-    /// Empties the directory, or makes it.
-    ///
-    /// # Errors
-    /// When that cannot be done.
+    /// What is in `directory` is removed.
     pub fn open(directory: &Path) -> Result<Cold, TaskError> {
-        let failed = |error| TaskError::retryable(format!("cannot use \"{}\": {error}", directory.display()));
-        if directory.exists() {
-            fs::remove_dir_all(directory).map_err(failed)?;
-        }
+        Cold::open_sized(directory, SIZES)
+    }
+
+    fn open_sized(directory: &Path, sizes: Sizes) -> Result<Cold, TaskError> {
+        let failed = |error| failed("empty", directory, &lsm_tree::Error::Io(error));
+        empty(directory).map_err(failed)?;
         fs::create_dir_all(directory).map_err(failed)?;
-        Ok(Cold { directory: directory.to_owned(), spaces: Mutex::default() })
+        let merging = Arc::new(Merging {
+            directory: directory.to_owned(),
+            strategy: Arc::new(Leveled::default().with_table_target_size(sizes.table_bytes)),
+            work: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let merger = std::thread::Builder::new()
+            .name("cold-state".into())
+            .spawn({
+                let merging = Arc::clone(&merging);
+                move || merging.run()
+            })
+            .map_err(|error| TaskError::retryable(format!("cannot start a thread that merges tables: {error}")))?;
+        Ok(Cold {
+            disk: Arc::new(Disk {
+                merging,
+                merger: Some(merger),
+                sizes,
+                cache: Arc::new(Cache::with_capacity_bytes(CACHE_BYTES)),
+                descriptors: Arc::new(DescriptorTable::new(OPEN_FILES_MOST)),
+                spaces: Mutex::default(),
+            }),
+        })
     }
 
-    /// The space of that name.
-    ///
-    /// # Errors
-    /// When it cannot be opened.
+    /// A space of its own inside (an operator has one for each of its tables); made when it is first asked for, and the
+    /// same one ever after.
     pub fn space(&self, name: &str) -> Result<Space, TaskError> {
-        let map = locked(&self.spaces).entry(name.to_owned()).or_default().clone();
-        Ok(Space { map })
-    }
-
-    /// Bytes that it occupies on disk.
-    pub fn disk_bytes(&self) -> u64 {
-        let bytes = |map: &Arc<Mutex<Map>>| -> usize {
-            locked(map).iter().map(|(key, value)| key.len() + value.len()).sum::<usize>()
+        let mut spaces = locked(&self.disk.spaces);
+        let contents = match spaces.get(name) {
+            Some(contents) => Arc::clone(contents),
+            None => {
+                let number = spaces.len();
+                let tables = self.disk.make_tables(number, 0)?;
+                let contents =
+                    Arc::new(Contents { number, tables: Mutex::new(Arc::new(tables)), count: Mutex::new(0) });
+                spaces.insert(name.into(), Arc::clone(&contents));
+                contents
+            }
         };
-        locked(&self.spaces).values().map(bytes).sum::<usize>() as u64
+        Ok(Space { disk: Arc::clone(&self.disk), contents })
+    }
+
+    /// Of all tables, without those that only snapshots read.
+    pub fn disk_bytes(&self) -> u64 {
+        locked(&self.disk.spaces).values().map(|contents| contents.tables().tree.disk_space()).sum()
     }
 }
 
-impl Drop for Cold {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// An ordered map of byte strings.
-#[derive(Debug)]
+/// Entries by key.
 pub struct Space {
-    map: Arc<Mutex<Map>>,
+    disk: Arc<Disk>,
+    contents: Arc<Contents>,
 }
 
 impl Space {
-    /// Stores entries, each in place of what its key had.
-    ///
-    /// # Errors
-    /// When the disk does not take them.
+    /// In any order. Of equal keys the last one counts, be they in the space or among the entries.
     pub fn put(
         &mut self,
         entries: impl ExactSizeIterator<Item = (impl AsRef<[u8]>, impl AsRef<[u8]>)>,
     ) -> Result<(), TaskError> {
-        let entries = entries.map(|(key, value)| (key.as_ref().to_vec(), value.as_ref().to_vec()));
-        locked(&self.map).extend(entries);
+        let mut writer = self.writer()?;
+        for (key, value) in entries {
+            writer.put(key.as_ref(), value.as_ref())?;
+        }
+        writer.finish();
         Ok(())
     }
 
-    /// What keys have, in their order.
-    ///
-    /// # Errors
-    /// When it cannot be read.
+    /// By key: its value, if there is one.
     pub fn get(&self, keys: &[impl AsRef<[u8]>]) -> Result<Vec<Option<Value>>, TaskError> {
-        let map = locked(&self.map);
-        Ok(keys.iter().map(|key| map.get(key.as_ref()).cloned().map(Bytes)).collect())
+        self.disk.merging.check()?;
+        let tables = self.contents.tables();
+        keys.iter().map(|key| Ok(tables.get(key.as_ref())?.map(Value))).collect()
     }
 
-    /// Forgets keys.
-    ///
-    /// # Errors
-    /// When the disk does not take that.
+    /// A key that is not there is passed over.
     pub fn remove(&mut self, keys: &[impl AsRef<[u8]>]) -> Result<(), TaskError> {
-        let mut map = locked(&self.map);
+        let mut writer = self.writer()?;
         for key in keys {
-            map.remove(key.as_ref());
+            writer.remove(key.as_ref())?;
+        }
+        writer.finish();
+        Ok(())
+    }
+
+    /// Entries whose keys begin with `prefix`, in the order of their keys, at most `limit`, behind `after` if given.
+    pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
+        self.disk.merging.check()?;
+        self.contents.tables().scan(SeqNo::MAX, prefix, after, limit)
+    }
+
+    /// All entries whose keys begin with `prefix`: the time of reading them, and of removing those that share a table
+    /// with others.
+    pub fn remove_prefix(&mut self, prefix: &[u8]) -> Result<(), TaskError> {
+        let mut writer = self.writer()?;
+        let found = writer.tables.count(prefix)?;
+        if found == *writer.count && found > self.disk.sizes.few {
+            drop(writer);
+            return self.clear();
+        }
+        let Some(range) = range_of(prefix, None).filter(|_| found > 0) else { return Ok(()) };
+        let tables = Arc::clone(&writer.tables);
+        if found >= self.disk.sizes.many {
+            // An entry whose removal goes with such a table, but which is in another, comes back. So they are all removed
+            // below, whether they were counted or not.
+            tables.tree.drop_range(range).map_err(|error| tables.failed("remove", &error))?;
+        }
+        *writer.count -= found;
+        for entry in tables.entries(SeqNo::MAX, prefix, None).into_iter().flatten() {
+            let key = entry.key().map_err(|error| tables.failed("read", &error))?;
+            writer.forget(key)?;
+        }
+        writer.finish();
+        Ok(())
+    }
+
+    /// Of all entries nothing stays on disk, but for what snapshots read.
+    pub fn clear(&mut self) -> Result<(), TaskError> {
+        let mut count = locked(&self.contents.count);
+        self.disk.merging.check()?;
+        if *count > 0 || self.contents.tables().is_written() {
+            let old = self.contents.tables();
+            let fresh = self.disk.make_tables(self.contents.number, old.generation + 1)?;
+            *locked(&self.contents.tables) = Arc::new(fresh);
+            *count = 0;
+            self.disk.merging.forget(&old);
         }
         Ok(())
     }
 
-    /// Entries whose keys begin with `prefix`, in order, at most `limit`, behind `after` if given.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
-        Ok(scan(&locked(&self.map), prefix, after, limit))
-    }
-
-    /// Forgets all keys that begin with `prefix`.
-    ///
-    /// # Errors
-    /// When the disk does not take that.
-    pub fn remove_prefix(&mut self, prefix: &[u8]) -> Result<(), TaskError> {
-        locked(&self.map).retain(|key, _| !key.starts_with(prefix));
-        Ok(())
-    }
-
-    /// Forgets everything.
-    ///
-    /// # Errors
-    /// When the disk does not take that.
-    pub fn clear(&mut self) -> Result<(), TaskError> {
-        locked(&self.map).clear();
-        Ok(())
-    }
-
-    /// The space as it is now.
+    /// As it is now, for a reader in another thread.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { map: locked(&self.map).clone() }
+        let _unchanged = locked(&self.contents.count);
+        let tables = self.contents.tables();
+        let mut read = locked(&tables.read);
+        let seqno = tables.visible.get();
+        *read.entry(seqno).or_default() += 1;
+        drop(read);
+        Snapshot { disk: Arc::clone(&self.disk), tables, seqno }
     }
 
+    /// Entries.
     pub fn len(&self) -> usize {
-        locked(&self.map).len()
+        *locked(&self.contents.count)
     }
 
     pub fn is_empty(&self) -> bool {
-        locked(&self.map).is_empty()
+        self.len() == 0
+    }
+
+    fn writer(&self) -> Result<Writer<'_>, TaskError> {
+        let count = locked(&self.contents.count);
+        self.disk.merging.check()?;
+        let tables = self.contents.tables();
+        let seqno = tables.seqno.next();
+        Ok(Writer { disk: &self.disk, count, tables, seqno, gathered: 0 })
     }
 }
 
 /// A space as it was.
-#[derive(Debug)]
 pub struct Snapshot {
-    map: Map,
+    disk: Arc<Disk>,
+    tables: Arc<Tables>,
+    /// Entries with lower numbers are seen.
+    seqno: SeqNo,
 }
 
 impl Snapshot {
     /// As [`Space::scan`].
-    ///
-    /// # Errors
-    /// When entries cannot be read.
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
-        Ok(scan(&self.map, prefix, after, limit))
+        self.disk.merging.check()?;
+        self.tables.scan(self.seqno, prefix, after, limit)
     }
 }
 
-fn scan(map: &Map, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Vec<(Key, Value)> {
-    let from = match after {
-        Some(after) => Bound::Excluded(after),
-        None => Bound::Included(prefix),
-    };
-    let entries = map.range::<[u8], _>((from, Bound::Unbounded)).take_while(|(key, _)| key.starts_with(prefix));
-    entries.take(limit).map(|(key, value)| (Bytes(key.clone()), Bytes(value.clone()))).collect()
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let mut read = locked(&self.tables.read);
+        if let Some(readers) = read.get_mut(&self.seqno) {
+            *readers -= 1;
+            if *readers == 0 {
+                read.remove(&self.seqno);
+            }
+        }
+    }
 }
 
-/// A key that was found.
-pub type Key = Bytes;
-/// What a key has.
-pub type Value = Bytes;
-
-/// A byte string of a space.
+/// The bytes of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bytes(Vec<u8>);
+pub struct Key(Slice);
 
-impl Deref for Bytes {
+/// The bytes of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value(Slice);
+
+impl Deref for Key {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         &self.0
     }
 }
+
+impl Deref for Value {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What all spaces share.
+struct Disk {
+    merging: Arc<Merging>,
+    /// The thread, until it is waited for.
+    merger: Option<JoinHandle<()>>,
+    sizes: Sizes,
+    cache: Arc<Cache>,
+    descriptors: Arc<DescriptorTable>,
+    spaces: Mutex<BTreeMap<String, Arc<Contents>>>,
+}
+
+impl Disk {
+    fn make_tables(&self, space: usize, generation: usize) -> Result<Tables, TaskError> {
+        let directory = self.merging.directory.join(format!("{space}-{generation}"));
+        let (seqno, visible) = (SequenceNumberCounter::default(), SequenceNumberCounter::default());
+        let tree = Config::new(&directory, seqno.clone(), visible.clone())
+            .use_cache(Arc::clone(&self.cache))
+            .use_descriptor_table(Some(Arc::clone(&self.descriptors)))
+            .data_block_compression_policy(CompressionPolicy::all(CompressionType::None))
+            // A filter that is not in the cache is read by its block, not as a whole; but those of new tables stay.
+            .filter_block_partitioning_policy(PinningPolicy::new([false, true]))
+            .open();
+        match tree {
+            Ok(AnyTree::Standard(tree)) => {
+                Ok(Tables { tree, seqno, visible, read: Mutex::default(), generation, directory })
+            }
+            Ok(AnyTree::Blob(_)) => Err(TaskError::fatal("a store has values in files of their own")),
+            Err(error) => Err(failed("make tables in", &directory, &error)),
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        locked(&self.merging.work).closing = true;
+        self.merging.changed.notify_all();
+        // A merge that is going on ends when it cannot make its next file.
+        let _ = empty(&self.merging.directory);
+        if let Some(merger) = self.merger.take() {
+            let _ = merger.join();
+        }
+        // Whatever is left is removed by the next one to open the directory.
+        let _ = empty(&self.merging.directory);
+    }
+}
+
+/// What is in a space.
+struct Contents {
+    number: usize,
+    /// Others when the space has been cleared.
+    tables: Mutex<Arc<Tables>>,
+    /// Entries. Whoever writes holds it.
+    count: Mutex<usize>,
+}
+
+impl Contents {
+    fn tables(&self) -> Arc<Tables> {
+        Arc::clone(&locked(&self.tables))
+    }
+}
+
+/// A tree in a directory of its own, which goes with it.
+struct Tables {
+    tree: Tree,
+    /// The number of the next change, and the one up to which changes are complete.
+    seqno: SequenceNumberCounter,
+    visible: SequenceNumberCounter,
+    /// The numbers that snapshots have, and how many of them.
+    read: Mutex<BTreeMap<SeqNo, usize>>,
+    generation: usize,
+    directory: PathBuf,
+}
+
+impl Tables {
+    fn get(&self, key: &[u8]) -> Result<Option<Slice>, TaskError> {
+        if key.is_empty() || key.len() > KEY_BYTES_MOST {
+            return Ok(None);
+        }
+        self.tree.get(key, SeqNo::MAX).map_err(|error| self.failed("read", &error))
+    }
+
+    /// None if nothing can be there.
+    fn entries(
+        &self,
+        seqno: SeqNo,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+    ) -> Option<Box<dyn DoubleEndedIterator<Item = lsm_tree::IterGuardImpl> + Send + 'static>> {
+        range_of(prefix, after).filter(|_| seqno > 0).map(|range| self.tree.range(range, seqno, None))
+    }
+
+    fn scan(
+        &self,
+        seqno: SeqNo,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Value)>, TaskError> {
+        let entries = self.entries(seqno, prefix, after).into_iter().flatten().take(limit);
+        let read = entries.map(|entry| match entry.into_inner() {
+            Ok((key, value)) => Ok((Key(key), Value(value))),
+            Err(error) => Err(self.failed("read", &error)),
+        });
+        read.collect()
+    }
+
+    fn count(&self, prefix: &[u8]) -> Result<usize, TaskError> {
+        let mut count = 0;
+        for entry in self.entries(SeqNo::MAX, prefix, None).into_iter().flatten() {
+            entry.key().map_err(|error| self.failed("read", &error))?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn is_written(&self) -> bool {
+        self.tree.get_highest_seqno().is_some()
+    }
+
+    /// What nobody reads any more: versions of the tree, and of an entry, that a later one below this number replaces.
+    fn unread(&self) -> SeqNo {
+        let read = locked(&self.read);
+        read.first_key_value().map_or_else(|| self.visible.get(), |(seqno, _)| *seqno)
+    }
+
+    /// Writes to disk what was gathered, and merges some tables; true if there may be more to do.
+    fn advance(&self, strategy: &Arc<Leveled>) -> Result<bool, lsm_tree::Error> {
+        let before = self.tree.current_version().id();
+        {
+            let flushing = self.tree.get_flush_lock();
+            self.tree.flush(&flushing, self.unread())?;
+        }
+        self.tree.compact(Arc::clone(strategy) as Arc<dyn CompactionStrategy>, self.unread())?;
+        Ok(self.tree.current_version().id() != before)
+    }
+
+    fn failed(&self, doing: &str, error: &lsm_tree::Error) -> TaskError {
+        failed(&format!("{doing} rows in"), &self.directory, error)
+    }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        // What is left is removed with the directory of all.
+        let _ = empty(&self.directory);
+    }
+}
+
+/// Changes a space; there is one at a time.
+struct Writer<'a> {
+    disk: &'a Disk,
+    count: MutexGuard<'a, usize>,
+    tables: Arc<Tables>,
+    /// Of the changes that are being made: all of a call have one, unless memory is full in between.
+    seqno: SeqNo,
+    /// In memory, about.
+    gathered: u64,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), TaskError> {
+        if key.is_empty() || key.len() > KEY_BYTES_MOST {
+            let message = format!("cannot keep a key of {} bytes on disk", key.len());
+            return Err(TaskError::fatal(message).with_hint(format!("keys have 1 to {KEY_BYTES_MOST} bytes there")));
+        }
+        if self.tables.get(key)?.is_none() {
+            *self.count += 1;
+        }
+        (_, self.gathered) = self.tables.tree.insert(key, value, self.seqno);
+        self.make_room()
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), TaskError> {
+        if self.tables.get(key)?.is_some() {
+            *self.count -= 1;
+            self.forget(key.into())?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is not counted.
+    fn forget(&mut self, key: Slice) -> Result<(), TaskError> {
+        (_, self.gathered) = self.tables.tree.remove(key, self.seqno);
+        self.make_room()
+    }
+
+    fn make_room(&mut self) -> Result<(), TaskError> {
+        if self.gathered < self.disk.sizes.gathered_bytes {
+            return Ok(());
+        }
+        // No change in another stretch of memory has the same number: which is the later one could not be told.
+        self.tables.visible.fetch_max(self.seqno + 1);
+        self.tables.tree.rotate_memtable();
+        self.gathered = 0;
+        self.seqno = self.tables.seqno.next();
+        self.disk.merging.ask(&self.tables)
+    }
+
+    /// Snapshots that are taken from now on have the changes.
+    fn finish(self) {
+        self.tables.visible.fetch_max(self.seqno + 1);
+    }
+}
+
+/// The thread that writes and merges tables, and what it shares with those who write entries.
+struct Merging {
+    directory: PathBuf,
+    strategy: Arc<Leveled>,
+    work: Mutex<Work>,
+    /// The work has.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Tables that there may be something to do with, the one that is being worked on among them.
+    waiting: Vec<Arc<Tables>>,
+    closing: bool,
+    /// Nothing is merged any more.
+    failed: Option<TaskError>,
+}
+
+impl Work {
+    fn position(&self, tables: &Arc<Tables>) -> Option<usize> {
+        self.waiting.iter().position(|waiting| Arc::ptr_eq(waiting, tables))
+    }
+}
+
+impl Merging {
+    /// Has tables written and merged; waits if there is too much of that to do.
+    fn ask(&self, tables: &Arc<Tables>) -> Result<(), TaskError> {
+        let mut work = locked(&self.work);
+        if work.position(tables).is_none() {
+            work.waiting.push(Arc::clone(tables));
+            self.changed.notify_all();
+        }
+        while work.failed.is_none()
+            && work.position(tables).is_some()
+            && (tables.tree.sealed_memtable_count() >= LEAVING_MOST || tables.tree.l0_run_count() >= UNMERGED_MOST)
+        {
+            work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+        }
+        work.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Nothing has to be done for these tables any more.
+    fn forget(&self, tables: &Arc<Tables>) {
+        let mut work = locked(&self.work);
+        if let Some(position) = work.position(tables) {
+            work.waiting.remove(position);
+        }
+    }
+
+    fn check(&self) -> Result<(), TaskError> {
+        locked(&self.work).failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn run(&self) {
+        let _end = End(self);
+        let mut work = locked(&self.work);
+        while !work.closing {
+            let Some(tables) = work.waiting.first().cloned() else {
+                work = self.changed.wait(work).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(work);
+            let advanced = tables.advance(&self.strategy);
+            work = locked(&self.work);
+            match (advanced, work.position(&tables)) {
+                // They have been cleared meanwhile, and perhaps their files removed.
+                (_, None) => {}
+                (Err(error), Some(_)) => {
+                    work.failed = Some(tables.failed("merge", &error));
+                    return;
+                }
+                (Ok(more), Some(position)) => {
+                    work.waiting.remove(position);
+                    // Who seals memory asks afterwards, under the lock: what was sealed behind our back is seen here.
+                    if more || tables.tree.sealed_memtable_count() > 0 {
+                        work.waiting.push(Arc::clone(&tables));
+                    }
+                }
+            }
+            self.changed.notify_all();
+        }
+    }
+}
+
+/// Lets nobody wait for a thread that has ended.
+struct End<'a>(&'a Merging);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut work = locked(&self.0.work);
+        if !work.closing {
+            work.failed.get_or_insert_with(|| TaskError::fatal("the thread that merges tables has died"));
+        }
+        work.waiting.clear();
+        self.0.changed.notify_all();
+    }
+}
+
+/// Keys that begin with `prefix`, behind `after`; None if there can be none.
+fn range_of(prefix: &[u8], after: Option<&[u8]>) -> Option<(Bound<Slice>, Bound<Slice>)> {
+    // No key is between a longer one and what is left of it here.
+    let after = after.map(|after| &after[..after.len().min(KEY_BYTES_MOST)]);
+    let start = match after {
+        Some(after) if after.starts_with(prefix) => Bound::Excluded(after.into()),
+        Some(after) if after > prefix => return None,
+        _ if prefix.len() > KEY_BYTES_MOST => return None,
+        _ if prefix.is_empty() => Bound::Unbounded,
+        _ => Bound::Included(prefix.into()),
+    };
+    // The first key behind all of them: what follows the last byte that another follows.
+    let end = match prefix.iter().rposition(|&byte| byte < u8::MAX) {
+        Some(last) => {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            Bound::Excluded(end.into())
+        }
+        None => Bound::Unbounded,
+    };
+    Some((start, end))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind the locks is whole between any two of its changes.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn empty(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+fn failed(doing: &str, directory: &Path, error: &lsm_tree::Error) -> TaskError {
+    let (what, hint) = match error {
+        lsm_tree::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull => {
+            (error.to_string(), "make room there, or keep state that outgrows memory in another directory")
+        }
+        lsm_tree::Error::Io(error) => (
+            error.to_string(),
+            "see that the directory can be written, or keep state that outgrows memory in another one",
+        ),
+        error => (error.to_string(), "the disk may be failing"),
+    };
+    TaskError::retryable(format!("cannot {doing} \"{}\": {what}", directory.display())).with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests;
