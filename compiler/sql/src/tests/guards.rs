@@ -72,8 +72,8 @@ fn rows_that_pair_with_none_are_asked_only_what_cannot_fail() {
     }
     // Nor is it asked before what guards it, though that moves.
     let text = plan(&format!("{JOINED} WHERE total > 0 AND 100 / total > 1 AND n > 1"));
-    assert!(text.contains("filter %2: n > 1"), "{text}");
-    assert!(text.contains(": total > 0"), "{text}");
+    assert!(text.contains("filter %2: count > 1"), "{text}");
+    assert!(text.contains(": sum_price > 0"), "{text}");
     assert!(text.find("window_join").unwrap() < text.find("100 / total").unwrap(), "{text}");
 }
 
