@@ -201,7 +201,7 @@ impl StateFiles {
     ) -> Result<Vec<TableRows>, TaskError> {
         let (begun, mut bytes) = (Instant::now(), 0);
         let mut migrations = Vec::with_capacity(tables.len());
-        let mut all_migrated = vec![TableRows::default(); tables.len()];
+        let mut all_migrated = TableRows::of_tables(tables.len());
         let looked_for = match restored.owners.len() != share.parallelism && mutant::is(Mutant::KeyRangeOff) {
             true => Share { parallelism: share.parallelism + 1, ..share },
             false => share,

@@ -749,7 +749,7 @@ async fn a_store_that_is_full_holds_up_the_checkpoint_and_not_the_rows() {
     );
     store.mended.store(true, Relaxed);
     let Some(Report::Snapshot(snapshot)) = reported.recv().await else { panic!("no report") };
-    assert_eq!((snapshot.stage, snapshot.epoch, snapshot.tables[0].1.is_some()), (1, Some(2), true));
+    assert_eq!((snapshot.stage, snapshot.epoch, snapshot.tables[0].1.is_empty()), (1, Some(2), false));
     job.controls().stop(Stop::Immediate);
     assert_eq!(job.wait().await, Ok(Ending::Stopped));
 }
