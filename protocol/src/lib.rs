@@ -13,7 +13,7 @@ pub mod report;
 
 /// What a worker's Register must name: it grows with every change of the protocol that an older side would not
 /// understand.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The gRPC messages and service; see `proto/worker.proto`.
 #[allow(clippy::all, clippy::pedantic, unreachable_pub, missing_docs)]

@@ -171,19 +171,19 @@ impl StateFiles {
             let migration = Migration::between(&from.spec, spec).map_err(TaskError::fatal)?;
             let mut migrated = TableRows::default();
             for file in from.files.iter().filter(|file| share.has_some_of(&from.spec, file)) {
-                for (rows, watermark) in self.read(&from.spec, file, share, &restored.owners).await? {
+                let take = |rows: Batch, watermark| {
                     let came = batch_bytes(&rows);
                     let Some(migration) = &migration else {
                         stage.restore(table, &rows, watermark)?;
-                        make_room(stage, came)?;
-                        continue;
+                        return make_room(stage, came);
                     };
                     let rows = lasting(spec, migration.apply(&rows), watermark);
                     stage.restore(table, &rows, watermark)?;
-                    make_room(stage, came)?;
                     migrated.keep(rows);
                     migrated.expires = migrated.expires.max(file.expires);
-                }
+                    make_room(stage, came)
+                };
+                self.read_each(&from.spec, file, share, &restored.owners, take).await?;
                 bytes += file.bytes;
             }
             all_migrated.push(migrated);
@@ -206,20 +206,38 @@ impl StateFiles {
         share: Share,
         before: &[Owner],
     ) -> Result<Vec<(Batch, Option<i64>)>, TaskError> {
+        let mut batches = Vec::new();
+        let take = |rows, watermark| {
+            batches.push((rows, watermark));
+            Ok(())
+        };
+        self.read_each(spec, file, share, before, take).await?;
+        Ok(batches)
+    }
+
+    /// Gives the same piece by piece.
+    async fn read_each(
+        &self,
+        spec: &TableSpec,
+        file: &StateFile,
+        share: Share,
+        before: &[Owner],
+        mut take: impl FnMut(Batch, Option<i64>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         let rescaled = before.len() != share.parallelism;
         let looked_for = match rescaled && mutant::is(Mutant::KeyRangeOff) {
             true => Share { parallelism: share.parallelism + 1, ..share },
             false => share,
         };
-        let mut batches = Vec::new();
-        if looked_for.has_some_of(spec, file) {
-            let bytes = self.fetch(file).await?;
-            self.decode(spec, file, bytes, |batch| {
-                share_of(batch, spec, file.range(), share, before, &mut batches);
-                Ok(())
-            })?;
+        if !looked_for.has_some_of(spec, file) {
+            return Ok(());
         }
-        Ok(batches)
+        let bytes = self.fetch(file).await?;
+        let mut mine = Vec::new();
+        self.decode(spec, file, bytes, |batch| {
+            share_of(batch, spec, file.range(), share, before, &mut mine);
+            mine.drain(..).try_for_each(|(rows, watermark)| take(rows, watermark))
+        })
     }
 
     /// A file's bytes, unchecked.
