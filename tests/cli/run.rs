@@ -147,6 +147,29 @@ fn a_report_has_what_every_task_has_counted() {
     refused.saying("cannot create the report \"missing/report.json\"").saying("--report");
 }
 
+#[test]
+fn state_that_has_no_room_in_memory_goes_to_the_disk_that_is_named() {
+    let user = User::new();
+    fs::create_dir(user.path("spill")).unwrap();
+    let query = "\
+CREATE TABLE beats (counter BIGINT UNSIGNED) WITH (connector = 'impulse', message_count = 100);
+SELECT k, count(*) AS n FROM (SELECT CAST(counter AS BIGINT) % 7 AS k FROM beats) AS keys GROUP BY k;
+";
+    let spill = format!("worker.spill-dir={}", user.path("spill").display());
+    let run = |memory: &str| -> u64 {
+        let memory = format!("worker.state-memory={memory}");
+        let batches = "pipeline.source-batch-size=10";
+        let command = ["run", "--report", "report.json", query, "--set", &memory, "--set", &spill, "--set", batches];
+        user.streamwright(&command).with_code(0).saying("finished: 100 rows in");
+        assert_eq!(names(&user.path("spill")), [""; 0]);
+        let report: Value = serde_json::from_str(&fs::read_to_string(user.path("report.json")).unwrap()).unwrap();
+        report["tasks"].as_array().unwrap().iter().map(|task| task["spilled_groups"].as_u64().unwrap()).sum()
+    };
+    assert_eq!((run("1GiB"), run("0")), (0, 7));
+    let wrong = user.streamwright(&["run", query, "--set", "worker.state-memory=much"]).with_code(2).without_rows();
+    wrong.saying("must be a number of bytes such as \"512MB\"");
+}
+
 // --- outputs -------------------------------------------------------------------------------------------------------
 
 /// Writes five rows to a file or below a directory.

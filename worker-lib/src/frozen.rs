@@ -15,6 +15,9 @@
 //! it has been taken they are forgotten. A group that comes back leaves its note: it has been touched, so the snapshot has a
 //! later row of it, which stands behind the note.
 //!
+//! A store takes keys of limited length. One that is longer than [`LONG`] is cut, with its digest in the place of the rest, and
+//! stands whole behind its value.
+//!
 //! Bytes are the values, bit by bit: a group that has been here is what it was. Nothing here outlives the task.
 //!
 //! Not here: which groups go ([`crate::window`], [`crate::updating`]), the store ([`crate::cold`]).
@@ -25,6 +28,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, UInt32Array};
 use arrow::datatypes::DataType;
+use artifacts::Digest;
 use schema::{ScalarType, TimeUnit};
 
 use crate::batch::Batch;
@@ -84,12 +88,16 @@ impl Frozen {
                 Cow::Owned(value)
             }
         };
-        self.groups.put(keys.iter().enumerate().map(|(row, key)| (key, with_counts(row))))?;
+        let entries = keys.iter().enumerate().map(|(row, key)| (fitted(key), value_of(key, with_counts(row))));
+        self.groups.put(entries)?;
         let noted: Vec<usize> = (0..rows.rows).filter(|row| unsaved[*row]).collect();
         self.notes += noted.len();
         match noted.is_empty() {
             true => Ok(()),
-            false => self.unsaved.put(noted.into_iter().map(|row| (&keys[row], values.row(row)))),
+            false => {
+                let entries = noted.into_iter().map(|row| (&keys[row], values.row(row)));
+                self.unsaved.put(entries.map(|(key, value)| (fitted(key), value_of(key, value.into()))))
+            }
         }
     }
 
@@ -100,7 +108,8 @@ impl Frozen {
         }
         let (keys, values) = self.layout.encode(rows);
         self.notes += rows.rows;
-        self.unsaved.put(keys.iter().enumerate().map(|(row, key)| (key, values.row(row))))
+        let entries = keys.iter().enumerate();
+        self.unsaved.put(entries.map(|(row, key)| (fitted(key), value_of(key, values.row(row).into()))))
     }
 
     /// Forgets what is noted of groups.
@@ -128,7 +137,7 @@ impl Frozen {
         let mut place = 0..;
         entries.retain(|_| place.next().is_some_and(|place: usize| found[place].is_some()));
         self.groups.remove(&entries)?;
-        let values = found.iter().flatten().map(|value| &**value);
+        let values = entries.iter().zip(found.iter().flatten()).map(|(key, value)| whole(key, value).1);
         let at = UInt32Array::from(places.clone());
         let keys = keys.iter().map(|key| column::take(key, &at)).collect();
         Ok(Some((places, self.layout.rows(keys, vec![window.unwrap_or(0); at.len()], values))))
@@ -146,7 +155,7 @@ impl Frozen {
         Ok(entries.last().map(|(last, _)| (last.to_vec(), self.layout.decode(&entries))))
     }
 
-    /// Forgets groups, by the rows that they had.
+    /// Forgets groups without windows, by the rows that they had.
     pub(crate) fn remove(&mut self, rows: &Batch) -> Result<(), TaskError> {
         let keys = self.layout.keys.types.len();
         self.groups.remove(&self.layout.keys(None, &rows.columns[..keys], rows.rows))
@@ -246,11 +255,12 @@ impl Layout {
         ((0..rows.rows).map(key).collect(), values)
     }
 
+    /// Those of entries.
     fn keys(&self, window: Option<i64>, keys: &[ArrayRef], count: usize) -> Vec<Vec<u8>> {
         let encoded = self.keys.encode(keys, count);
         let prefix = window.map(window_bytes);
         let prefix = prefix.as_ref().map_or(&[][..], |prefix| prefix);
-        (0..count).map(|row| [prefix, encoded.row(row)].concat()).collect()
+        (0..count).map(|row| fitted(&[prefix, encoded.row(row)].concat()).into_owned()).collect()
     }
 
     /// Rows of a table.
@@ -274,6 +284,7 @@ impl Layout {
     }
 
     fn decode(&self, entries: &[(Key, Value)]) -> Batch {
+        let entries: Vec<_> = entries.iter().map(|(key, value)| whole(key, value)).collect();
         let prefix = if self.windowed { WINDOW_BYTES } else { 0 };
         let start = |key: &[u8]| match key.first_chunk() {
             Some(bytes) if self.windowed => window_of(*bytes),
@@ -281,7 +292,7 @@ impl Layout {
         };
         let starts = entries.iter().map(|(key, _)| start(key)).collect();
         let keys = self.keys.decode(entries.iter().map(|(key, _)| &key[prefix..]));
-        self.rows(keys, starts, entries.iter().map(|(_, value)| &**value))
+        self.rows(keys, starts, entries.iter().map(|(_, value)| *value))
     }
 }
 
@@ -295,6 +306,36 @@ pub(crate) fn window_bytes(start: i64) -> [u8; WINDOW_BYTES] {
 
 pub(crate) fn window_of(bytes: [u8; WINDOW_BYTES]) -> i64 {
     (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64
+}
+
+/// The longest key that is not cut, in bytes.
+const LONG: usize = 32 << 10;
+
+/// The key under which an entry is found; no two have the same.
+pub(crate) fn fitted(key: &[u8]) -> Cow<'_, [u8]> {
+    match key.len() <= LONG {
+        true => Cow::Borrowed(key),
+        false => Cow::Owned([&key[..LONG], Digest::of(key).to_string().as_bytes()].concat()),
+    }
+}
+
+/// The value of an entry, with the key if that is cut.
+pub(crate) fn value_of<'a>(key: &[u8], value: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+    match key.len() <= LONG {
+        true => value,
+        false => Cow::Owned([&*value, key, &(key.len() as u32).to_le_bytes()].concat()),
+    }
+}
+
+/// The key and the value of an entry, as they were.
+pub(crate) fn whole<'a>(key: &'a [u8], value: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    match value.split_last_chunk() {
+        Some((value, len)) if key.len() > LONG => {
+            let (value, key) = value.split_at(value.len() - u32::from_le_bytes(*len) as usize);
+            (key, value)
+        }
+        _ => (key, value),
+    }
 }
 
 /// Rows of certain columns as byte strings, bit by bit.
@@ -453,6 +494,28 @@ mod tests {
         frozen.put(&Batch::new(vec![start], 1), &[], &[false]).unwrap();
         let (places, found) = frozen.take(Some(10), &[], 1).unwrap().unwrap();
         assert_eq!((places, found.rows, found.columns.len()), (vec![0], 1, 1));
+    }
+
+    #[test]
+    fn long_keys_are_cut_and_come_back_whole() {
+        let mut frozen = Frozen::open(&Spill::for_tests(), &[ScalarType::Utf8], true).unwrap();
+        let long = ["x", "y"].map(|end| "k".repeat(3 * LONG) + end);
+        let keys = [Some(long[0].as_str()), Some(long[1].as_str()), Some("short")];
+        let all = group(&keys, &[0, 0, 0], &[1.0, 2.0, 3.0]);
+        frozen.put(&all, &[from_i64(vec![7, 8, 9], None)], &[true, true, true]).unwrap();
+        let (_, found) = frozen.take(Some(0), &[from_text(&keys[1..2])], 1).unwrap().unwrap();
+        assert_eq!((rows(&found), found.i64(3).value(0)), (rows(&all)[1..2].to_vec(), 8));
+        let sorted = |batch: &Batch| {
+            let mut rows = rows(batch);
+            rows.sort();
+            rows
+        };
+        let noted = frozen.take_notes().unwrap().unwrap().next().unwrap().unwrap();
+        assert_eq!(sorted(&noted), sorted(&all));
+        let (_, left) = frozen.scan(Some(0), None, 5).unwrap().unwrap();
+        assert_eq!(left.rows, 2);
+        frozen.forget_window(0).unwrap();
+        assert!(frozen.scan(Some(0), None, 5).unwrap().is_none());
     }
 
     #[test]

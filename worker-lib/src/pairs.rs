@@ -20,7 +20,7 @@ use crate::batch::Batch;
 use crate::cold::{Key, Space, Value};
 use crate::column;
 use crate::error::TaskError;
-use crate::frozen::{CHUNK, RowBytes, StoredRows, window_bytes, window_of};
+use crate::frozen::{CHUNK, RowBytes, StoredRows, fitted, value_of, whole, window_bytes, window_of};
 use crate::memory::Spill;
 
 /// Pairs on disk.
@@ -57,7 +57,8 @@ impl ColdPairs {
 
     /// Whether each of these pairs is here.
     pub(crate) fn holds(&self, start: i64, keys: &[ArrayRef], values: &ArrayRef) -> Result<Vec<bool>, TaskError> {
-        let found = self.pairs.get(&self.coding.encode(start, keys, values))?;
+        let entries = self.coding.encode(start, keys, values);
+        let found = self.pairs.get(&entries.iter().map(|entry| fitted(entry)).collect::<Vec<_>>())?;
         Ok(found.iter().map(Option::is_some).collect())
     }
 
@@ -70,10 +71,11 @@ impl ColdPairs {
         noted: bool,
     ) -> Result<(), TaskError> {
         let entries = self.coding.encode(start, keys, values);
-        self.pairs.put(entries.iter().map(|entry| (entry, NOTHING)))?;
+        let whole = || entries.iter().map(|entry| (fitted(entry), value_of(entry, NOTHING.into())));
+        self.pairs.put(whole())?;
         if noted {
             self.notes += entries.len();
-            self.unsaved.put(entries.iter().map(|entry| (entry, NOTHING)))?;
+            self.unsaved.put(whole())?;
         }
         Ok(())
     }
@@ -124,7 +126,8 @@ impl Coding {
 
     fn decode(&self, entries: &[(Key, Value)]) -> Batch {
         let (mut starts, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new());
-        for (entry, _) in entries {
+        for (entry, value) in entries {
+            let (entry, _) = whole(entry, value);
             let parts = entry.split_first_chunk().and_then(|(start, rest)| Some((start, rest.split_first_chunk()?)));
             let (start, (len, rest)) = parts.expect("an entry begins with a window and a length");
             let (group, value) = rest.split_at(u32::from_le_bytes(*len) as usize);

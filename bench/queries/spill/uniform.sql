@@ -11,7 +11,7 @@ CREATE TABLE counters (
 CREATE VIEW numbers AS
 SELECT
     CASE
-        WHEN counter < $KEYS THEN CAST(counter AS BIGINT)
+        WHEN CAST(counter AS BIGINT) < $KEYS THEN CAST(counter AS BIGINT)
         ELSE CAST(counter AS BIGINT) * 2654435761 % 4294967296 % $KEYS
     END AS k,
     CAST(counter AS BIGINT) AS v,

@@ -12,9 +12,9 @@ CREATE TABLE counters (
 CREATE VIEW numbers AS
 SELECT
     CASE
-        WHEN counter < $KEYS THEN CAST(counter AS BIGINT)
+        WHEN CAST(counter AS BIGINT) < $KEYS THEN CAST(counter AS BIGINT)
         ELSE CAST(
-            power(CAST($KEYS AS DOUBLE), CAST(CAST(counter AS BIGINT) * 2654435761 % 4294967296 AS DOUBLE) / 4294967296.0)
+            power(CAST($KEYS AS DOUBLE), CAST(CAST(counter AS BIGINT) * 2654435761 % 4294967296 AS DOUBLE) / 4294967296e0)
             AS BIGINT
         ) - 1
     END AS k,

@@ -21,7 +21,7 @@
 //! So the files with the merged one in the place of the others make up the same table, for whoever restores this share;
 //! for the rest of their hashes the others still count ([`protocol::checkpoint::Merged`]).
 //!
-//! **Which files.** See [`run`]. A merge that fails is given up with a warning and tried again after a later snapshot: the
+//! **Which files.** See [`run`]; not more than [`BYTES_MOST`] at once. A merge that fails is given up with a warning and tried again after a later snapshot: the
 //! files that it was to replace are still there.
 //!
 //! Not here: global tables, whose files replace each other anyway, and tables that the watermark empties but that do not
@@ -46,6 +46,9 @@ const SUFFIX: &str = "-merged";
 
 /// Keys are numbered by `u32`.
 const ROWS_MOST: u64 = u32::MAX as u64 - 1;
+
+/// Files that have more bytes together are not merged: their keys are in memory meanwhile, and they may be of state that is not.
+const BYTES_MOST: u64 = 256 << 20;
 
 /// What merges the files of a task.
 #[derive(Debug)]
@@ -173,7 +176,14 @@ impl Table {
             return None;
         }
         let sizes: Vec<u64> = self.files.iter().map(|file| file.bytes).collect();
-        let run = run(&sizes, least)?;
+        let mut run = run(&sizes, least)?;
+        let bytes = |run: &Range<usize>| sizes[run.clone()].iter().sum::<u64>();
+        while run.len() > least && bytes(&run) > BYTES_MOST {
+            run.start += 1;
+        }
+        if bytes(&run) > BYTES_MOST {
+            return None;
+        }
         let rows: u64 = self.files[run.clone()].iter().map(|file| file.rows).sum();
         (rows <= ROWS_MOST).then_some(run)
     }
@@ -669,6 +679,29 @@ mod tests {
             assert_eq!((world.merged, world.files.len()), (1, 1));
             assert_eq!(world.restored(3).await, world.expected());
         });
+    }
+
+    #[test]
+    fn files_that_are_large_together_are_left_alone() {
+        let run = |megabytes: &[u64]| {
+            let file = |megabytes: &u64| StateFile {
+                path: String::new(),
+                sha256: String::new(),
+                bytes: megabytes << 20,
+                rows: 1,
+                epoch: 1,
+                generation: 1,
+                task: 0,
+                hashes: HashRange::ALL.texts(),
+                expires: None,
+            };
+            Table { spec: spec(TableKind::Keyed), files: megabytes.iter().map(file).collect() }.run(2)
+        };
+        assert_eq!(run(&[50, 50, 50]), Some(0..3));
+        // As many of the newest as may be.
+        assert_eq!(run(&[100, 100, 100, 100]), Some(2..4));
+        assert_eq!(run(&[200, 200, 200]), None);
+        assert_eq!(run(&[200, 200, 1, 1]), Some(2..4));
     }
 
     #[test]

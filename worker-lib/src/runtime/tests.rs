@@ -404,8 +404,8 @@ async fn keyed_table_goes_on(name: &str, state_memory: Option<u64>) {
     assert_eq!(job.wait().await, Ok(Ending::Finished));
     let before = expected_counts(2);
     assert_eq!(rows(&name_before).into_iter().collect::<HashMap<_, _>>(), before);
-    let on_disk: u64 = counters[2..].iter().map(|task| task.snapshot().spilled_bytes_most).sum();
-    assert_eq!(on_disk > 0, state_memory.is_some());
+    let on_disk: u64 = counters[2..].iter().map(|task| task.snapshot().spilled_groups).sum();
+    assert_eq!(on_disk, if state_memory.is_some() { 7 } else { 0 });
 
     // The toy source begins anew, so that every count goes on.
     let restore = Some(Arc::new(manifest_of(&plan, &reported_once)));
