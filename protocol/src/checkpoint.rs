@@ -107,6 +107,17 @@ pub struct TaskState {
     /// before an earlier one was published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<serde_json::Value>,
+    /// Of a sink, in a fence that goes back: tokens of what it leaves behind, which may not have been published yet. They
+    /// are, before anything is discarded: whatever a manifest of the log names comes out, so one can go on from it later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<serde_json::Value>,
+}
+
+impl TaskState {
+    /// Tokens that may not have been published, the oldest first.
+    pub fn unpublished(&self) -> impl Iterator<Item = &serde_json::Value> {
+        self.left_behind.iter().chain(&self.tokens)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use artifacts::objects::Objects;
 use controller::checkpoint::{Completed, Coordinator, Effect, Event, Setting};
 use controller::collect::collect;
-use controller::log::{Log, LogError};
+use controller::log::{Log, LogError, RestorePoint};
 use controller::state::Time;
 use protocol::checkpoint::{Manifest, Reason};
 use protocol::job::JobPlan;
@@ -81,13 +81,18 @@ pub(crate) struct Attempt {
     pub(crate) link: Arc<Link>,
     /// The user wants it to stop with a checkpoint.
     pub(crate) stop: Arc<Notify>,
+    /// It goes on from an earlier checkpoint, or from a savepoint.
+    pub(crate) back: bool,
     pub(crate) ended: JoinHandle<Outcome>,
 }
 
 impl Attempt {
-    /// `keep`: manifests that are retained.
-    pub(crate) fn start(world: &Arc<World>, number: u64, keep: usize) -> Attempt {
-        let process = |role: &str| Arc::new(Process::new(world.clone(), format!("{role} {number}")));
+    /// `calm`: on from where the job was.
+    pub(crate) fn start(world: &Arc<World>, number: u64, calm: bool) -> Attempt {
+        let name = |role: &str| format!("{role} {number}");
+        let point = if calm { RestorePoint::Latest } else { world.choose(&name("controller")) };
+        let back = point != RestorePoint::Latest;
+        let process = |role: &str| Arc::new(Process::new(world.clone(), name(role), back));
         let (controller, worker) = (process("controller"), process("worker"));
         let link = Arc::new(Link::new(world.clone()));
         let stop = Arc::new(Notify::new());
@@ -98,9 +103,15 @@ impl Attempt {
             stop: stop.clone(),
             log: Log::new(Arc::new(Remote(controller.clone())), JOB),
             number,
-            keep,
+            point,
         };
-        Attempt { controller, worker, link, stop, ended: tokio::spawn(control.run()) }
+        if back && world.random.one_in(2) {
+            // One of an earlier attempt, which nobody has told.
+            let zombie = Arc::new(Process::new(world.clone(), name("collector"), false));
+            let (log, generation) = (Log::new(Arc::new(Remote(zombie.clone())), JOB), world.generation());
+            spawn_collect(zombie, log, generation);
+        }
+        Attempt { controller, worker, link, stop, back, ended: tokio::spawn(control.run()) }
     }
 }
 
@@ -134,19 +145,19 @@ struct Control {
     stop: Arc<Notify>,
     log: Log,
     number: u64,
-    keep: usize,
+    point: RestorePoint,
 }
 
 impl Control {
     async fn run(self) -> Outcome {
         let world = self.me.world.clone();
-        let claim = match self.log.claim(self.number, self.me.name.as_str()).await {
+        let claim = match self.log.claim_from(&self.point, world.keep, self.number, self.me.name.as_str()).await {
             Ok(claim) => claim,
             Err(error) => return self.over_log(error),
         };
         let generation = claim.generation;
         let restored = claim.restore.as_ref().map(|manifest| manifest.epoch);
-        self.me.note(format_args!("is generation {generation}, goes on from {restored:?}"));
+        self.me.note(format_args!("is generation {generation}, goes on from {restored:?} ({})", self.point));
         let tasks = [1 + world.random.below(4) as usize, 1 + world.random.below(4) as usize];
         let plan = plan(self.worker.clone(), tasks);
         let (orders, ordered) = self.link.channel::<Order>(&self.worker.name);
@@ -253,12 +264,7 @@ impl Control {
             }
         }
         if self.me.world.random.one_in(2) {
-            let (me, log, keep, generation) = (self.me.clone(), self.log.clone(), self.keep, completed.generation);
-            tokio::spawn(async move {
-                if let Err(error) = collect(&log, keep, generation).await {
-                    damaged(&me.world, &error);
-                }
-            });
+            spawn_collect(self.me.clone(), self.log.clone(), completed.generation);
         }
     }
 
@@ -269,7 +275,10 @@ impl Control {
     }
 
     fn over_log(&self, error: LogError) -> Outcome {
-        damaged(&self.me.world, &error);
+        // A checkpoint that is not retained any more is no choice; a savepoint is there.
+        if !matches!((&error, &self.point), (LogError::Missing { .. }, RestorePoint::Epoch(_))) {
+            damaged(&self.me.world, &error);
+        }
         self.over(error)
     }
 
@@ -279,6 +288,14 @@ impl Control {
         }
         self.over(error)
     }
+}
+
+fn spawn_collect(me: Arc<Process>, log: Log, generation: u64) {
+    tokio::spawn(async move {
+        if let Err(error) = collect(&log, me.world.keep, generation).await {
+            damaged(&me.world, &error);
+        }
+    });
 }
 
 /// A store that fails is the weather; a log that makes no sense is not.

@@ -41,7 +41,7 @@ fn keeping(tables: Vec<TableSpec>) -> Coordinator {
 fn snapshot(task: usize, epoch: Option<u64>) -> Event {
     let token = json!({ "task": task, "epoch": epoch });
     let source = Some(SourceState::default());
-    let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token] };
+    let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token], left_behind: vec![] };
     let times = SnapshotTimes::default();
     Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], merged: None, times }))
 }

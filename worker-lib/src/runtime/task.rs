@@ -75,6 +75,8 @@ pub(super) struct Restored {
     pub(super) any_partition: Option<i64>,
     /// Of the sink, in task 0: what may not have been published.
     pub(super) tokens: Vec<Value>,
+    /// Of the sink, in task 0: what checkpoints have that were left behind, and may not have been published.
+    pub(super) left_behind: Vec<Value>,
 }
 
 /// How a task takes part in checkpoints.
@@ -198,6 +200,9 @@ impl Task {
     /// Takes over what an earlier attempt has left: what its sinks have prepared, and state.
     async fn restore(&mut self, restored: &Restored) -> Result<(), Halt> {
         if let Some(sink) = &mut self.outputs.sink {
+            for token in &restored.left_behind {
+                sink.sink.publish_left_behind(token.clone()).await?;
+            }
             for token in &restored.tokens {
                 sink.sink.publish(token.clone()).await?;
             }
@@ -430,7 +435,7 @@ impl Task {
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
         let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
-        let state = TaskState { watermark: self.event_time, ended: false, source, tokens };
+        let state = TaskState { watermark: self.event_time, source, tokens, ..TaskState::default() };
         let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
         self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
         Ok(())
@@ -531,7 +536,7 @@ impl Task {
         let last = self.prepared.iter().filter(|(epoch, _)| *epoch > self.epoch);
         let tokens = last.map(|(_, token)| token.clone()).collect();
         self.ended = true;
-        let state = TaskState { watermark: self.event_time, ended: true, source, tokens };
+        let state = TaskState { watermark: self.event_time, ended: true, source, tokens, ..TaskState::default() };
         self.upload(None, self.epoch + 1, state, Vec::new(), SnapshotTimes::default());
         Ok(())
     }

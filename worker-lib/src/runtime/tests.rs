@@ -449,7 +449,7 @@ fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_
         watermark: watermarks.iter().map(|(_, watermark)| *watermark).max(),
         ended,
         source: Some(SourceState { position: None, watermarks }),
-        tokens: vec![],
+        ..TaskState::default()
     };
     let begin = |tasks: Vec<TaskState>| {
         let state = StageState {
