@@ -84,12 +84,15 @@ async fn attempts(world: &Arc<World>) {
         world.note("life", format_args!("attempt {number}: {outcome:?}"));
         // One that is over may be started again, and has nothing to say.
         if number > troubles && outcome == Some(Outcome::Finished) {
-            break;
+            sleep(AFTERWARDS).await;
+            if world.is_at_its_end() {
+                break;
+            }
+            // A zombie has woken up, and gone back before it died.
         }
         world.random.pause(50).await;
         world.remove_savepoint();
     }
-    sleep(AFTERWARDS).await;
     world.check_end();
 }
 

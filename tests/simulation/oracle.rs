@@ -229,6 +229,10 @@ impl Books {
         self.savepoints.remove(object);
     }
 
+    pub(crate) fn newest(&self) -> Option<&Manifest> {
+        self.newest.as_ref()
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }

@@ -15,7 +15,7 @@ use artifacts::objects::{Created, Entry, MemoryObjects, Objects as _};
 use bytes::Bytes;
 use controller::log::RestorePoint;
 use futures::FutureExt as _;
-use protocol::checkpoint::{Manifest, Record};
+use protocol::checkpoint::{Manifest, Reason, Record};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -292,6 +292,11 @@ impl World {
         let object = removable.swap_remove(self.random.below(removable.len() as u64) as usize);
         self.books.lock().unwrap().forget(&object);
         self.delete("user", &format!("{JOB}/{object}"));
+    }
+
+    /// Whether there is nothing to go on from.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.books.lock().unwrap().newest().is_some_and(|newest| newest.reason == Reason::End)
     }
 
     pub(crate) fn gone_back(&self) -> usize {

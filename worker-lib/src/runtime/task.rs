@@ -174,7 +174,10 @@ impl Task {
         self.context.tracks_changes = self.checkpoints.managed.is_some();
         let restored = restored.unwrap_or_default();
         self.restore(&restored).await?;
+        // Windows have been closed by that end. Whatever the source could read since, a run without a crash has not read.
+        let had_ended = !restored.owners.is_empty() && restored.owners.iter().all(|owner| owner.ended);
         let (ended, source) = match feed {
+            Feed::Source(source, _) if had_ended => (Ended::Finished, Some(source)),
             Feed::Source(mut source, plan) => {
                 let ended = self.read_source(source.as_mut(), &plan, &restored).await?;
                 (ended, Some(source))
