@@ -3,7 +3,8 @@
 //! The real coordinator, log, collector, tasks, exchanges, tables and state files; the object store, the outside world
 //! behind source and sink, the network and the clock are simulated. Processes die or stand still at every step of the
 //! protocol; messages take their time, overtake, come twice; links stall and break; the store fails, loses answers, and does
-//! late what it said it could not; clocks are fast and slow; zombies go on for as long as they can.
+//! late what it said it could not; clocks are fast and slow; zombies go on for as long as they can. And the user goes
+//! back, to checkpoints and savepoints.
 //!
 //! | file | is |
 //! |---|---|
@@ -44,7 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use life::{Life, live};
-use process::moments;
+use process::{moments, moments_of_restoring};
 
 /// Seeds unless told otherwise.
 const SEEDS: u64 = 300;
@@ -93,17 +94,22 @@ fn the_output_is_that_of_one_run_whatever_happens() {
         }
         let end = &life.trace[life.trace.len().saturating_sub(30)..];
         let failed = life.result.err().map(|violation| format!("SEED={seed}: {violation}\n{}", end.join("\n")));
-        (failed, life.met)
+        (failed, life.met, life.gone_back)
     });
-    let failed: Vec<&String> = lives.iter().filter_map(|(failed, _)| failed.as_ref()).collect();
+    let failed: Vec<&String> = lives.iter().filter_map(|(failed, ..)| failed.as_ref()).collect();
     for failed in failed.iter().take(3) {
         eprintln!("{failed}\n");
     }
     assert!(failed.is_empty(), "{} of {} seeds failed", failed.len(), lives.len());
     if seeds == (0..seeds.end) && seeds.end >= SEEDS {
-        let met: BTreeSet<_> = lives.into_iter().flat_map(|(_, met)| met).collect();
+        let met_by = |which: usize| lives.iter().flat_map(move |(_, met, _)| &met[which]).collect::<BTreeSet<_>>();
+        let (met, met_back) = (met_by(0), met_by(1));
         let unmet: Vec<_> = moments().filter(|moment| !met.contains(moment)).collect();
         assert!(unmet.is_empty(), "nothing has happened to any process at {unmet:?}");
+        let unmet: Vec<_> = moments_of_restoring().filter(|moment| !met_back.contains(moment)).collect();
+        assert!(unmet.is_empty(), "nothing has happened to any process that goes back at {unmet:?}");
+        let gone_back: usize = lives.iter().map(|(_, _, gone_back)| gone_back).sum();
+        assert!(gone_back > lives.len() / 4, "{gone_back} times has any job gone back");
     }
 }
 

@@ -23,8 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use protocol::checkpoint::{
-    FORMAT, Manifest, Outside, Reason, SnapshotTimes, StageState, StateFile, TableKind, TableSpec, TableState,
-    TaskSnapshot,
+    FORMAT, Manifest, Outside, Reason, SnapshotTimes, StageState, StateFile, TableSpec, TableState, TaskSnapshot,
 };
 use protocol::job::JobPlan;
 use protocol::mutant::{self, Mutant};
@@ -485,11 +484,7 @@ impl Coordinator {
         let mut files: Vec<StateFile> = before.cloned().collect();
         let merged = tasks.iter().filter_map(|snapshot| snapshot.merged.as_ref());
         merged.filter(|merged| merged.table == table).for_each(|merged| merged.replace(&mut files));
-        let mut new = new.peekable();
-        if spec.kind == TableKind::Global && new.peek().is_some() {
-            files.clear();
-        }
-        files.extend(new.cloned());
+        spec.kind.add(&mut files, &new.cloned().collect::<Vec<_>>());
         if tasks.iter().all(|snapshot| snapshot.state.ended) {
             // All windows have been closed by the end of the input.
             files.clear();

@@ -17,12 +17,13 @@
 //!
 //! The log is read first, then savepoints, then all names. So a manifest that is given a name too late to be seen is
 //! one that was retained by the log as it was read, or a newer one (others must not be given names, see [`Log::save`]),
-//! and of either the files stay. Several collectors at a time, zombies' too, do no harm: each removes what was rubbish
-//! when it looked, and nothing becomes needed again.
+//! and of either the files stay. At last the log is looked at once more: if somebody has claimed it since, who may have gone
+//! back to a savepoint that its user has removed before it was seen, nothing is removed. So several collectors at a time,
+//! zombies' too, do no harm: each removes what was rubbish when it looked, and nothing becomes needed again.
 //!
 //! Not here: prepared output of sinks, which the sinks discard at a restore; when to collect.
 //!
-//! Cost: two listings, one reading for each retained manifest and savepoint, one deletion for each object that goes.
+//! Cost: three listings, one reading for each retained manifest and savepoint, one deletion for each object that goes.
 
 use std::collections::BTreeSet;
 
@@ -70,6 +71,7 @@ pub async fn collect(log: &Log, keep: usize, generation: u64) -> Result<Collecte
     Ok(collected)
 }
 
+/// Without objects when the log has come to belong to somebody else meanwhile.
 async fn view(log: &Log, keep: usize, generation: u64) -> Result<View, LogError> {
     let tail = log.tail(keep).await?;
     let mut savepoints: Vec<_> = log.savepoints().await?.into_iter().map(|savepoint| savepoint.manifest).collect();
@@ -77,9 +79,13 @@ async fn view(log: &Log, keep: usize, generation: u64) -> Result<View, LogError>
         savepoints.clear();
     }
     let pinned = savepoints.into_iter().chain(tail.from).collect();
+    let objects = log.list("").await?;
+    if log.read().await?.generation != tail.generation {
+        return Ok(View::default());
+    }
     Ok(View {
         job: log.job().to_owned(),
-        objects: log.list("").await?,
+        objects,
         manifests: tail.manifests,
         pinned,
         // Whatever the caller thinks: only a fence in the log ends the generations before it.
@@ -132,7 +138,9 @@ mod tests {
     use std::sync::Arc;
     use std::time::SystemTime;
 
-    use artifacts::objects::{MemoryObjects, Objects as _};
+    use artifacts::objects::{Created, MemoryObjects, ObjectError, Objects};
+    use bytes::Bytes;
+    use futures::future::BoxFuture;
     use proptest::collection::vec;
     use proptest::prelude::*;
     use protocol::checkpoint::{StageState, StateFile, TableKind, TableSpec, TableState};
@@ -234,6 +242,67 @@ mod tests {
         world.upload(2);
         assert_eq!(now(collect(&world.log, 1, 99)).unwrap(), Collected::default());
         world.check_needed();
+    }
+
+    /// A store in which something happens when it is asked for its savepoints.
+    #[derive(Debug)]
+    struct Meanwhile {
+        objects: Arc<MemoryObjects>,
+        happens: fn(&Arc<MemoryObjects>),
+    }
+
+    impl Objects for Meanwhile {
+        fn url(&self) -> &str {
+            self.objects.url()
+        }
+
+        fn put<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<(), ObjectError>> {
+            self.objects.put(name, bytes)
+        }
+
+        fn create<'a>(&'a self, name: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Created, ObjectError>> {
+            self.objects.create(name, bytes)
+        }
+
+        fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, ObjectError>> {
+            self.objects.get(name)
+        }
+
+        fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<Entry>, ObjectError>> {
+            if prefix == "job/savepoints/" {
+                (self.happens)(&self.objects);
+            }
+            self.objects.list(prefix)
+        }
+
+        fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), ObjectError>> {
+            self.objects.delete(name)
+        }
+    }
+
+    #[test]
+    fn a_savepoint_that_was_gone_back_to_and_removed_meanwhile_loses_nothing() {
+        let objects = Arc::new(MemoryObjects::new());
+        let before = log(objects.clone());
+        let mut zombie = before.writer(&now(before.claim(0, "zombie")).unwrap());
+        let named = file(2, 1, 0);
+        now(objects.put(&format!("job/{}", named.path), "row".into())).unwrap();
+        let epoch = now(zombie.append(holding(vec![named.clone()]))).unwrap();
+        let saved = Manifest { epoch, generation: 1, ..holding(vec![named.clone()]) };
+        now(before.save("kept", &saved)).unwrap();
+        // The zombie has come so far when somebody else goes back, and goes on.
+        now(zombie.append(holding(vec![]))).unwrap();
+        let happens = |objects: &Arc<MemoryObjects>| {
+            let log = log(objects.clone());
+            let claim = now(log.claim_from(&RestorePoint::Savepoint("kept".into()), 1, 0, "living")).unwrap();
+            now(log.writer(&claim).append(claim.restore.unwrap())).unwrap();
+            now(objects.delete("job/savepoints/kept.json")).unwrap();
+        };
+        let store = Meanwhile { objects: objects.clone(), happens };
+        assert_eq!(now(collect(&log(Arc::new(store)), 1, zombie.generation())).unwrap(), Collected::default());
+        assert!(now(objects.get(&format!("job/{}", named.path))).unwrap().is_some());
+        now(collect(&before, 1, 2)).unwrap();
+        assert!(now(objects.get(&format!("job/{}", named.path))).unwrap().is_some());
     }
 
     #[derive(Clone, Debug)]

@@ -214,7 +214,7 @@ fn sinks(manifest: &Manifest, plan: &JobPlan, allowed: Allowed, homes: &mut [Hom
     }
     for (at, stage) in manifest.stages.iter().enumerate() {
         let Some(sink) = stage.sink.as_ref().filter(|_| !continued.contains(&at)) else { continue };
-        let prepared = stage.tasks.iter().any(|task| !task.tokens.is_empty());
+        let prepared = stage.tasks.iter().any(|task| task.unpublished().next().is_some());
         let reason = match prepared {
             true => "it is not written any more, and what it had prepared last may not have been published",
             false => "it is not written any more",
@@ -521,7 +521,9 @@ fn adopted(manifest: &Manifest, plan: &JobPlan, stage: &StagePlan, home: &Home, 
     });
     let mut tasks: Vec<TaskState> = match old(home.tasks) {
         Some(state) => {
-            state.tasks.iter().map(|task| TaskState { tokens: vec![], source: None, ..task.clone() }).collect()
+            let without =
+                |task: &TaskState| TaskState { watermark: task.watermark, ended: task.ended, ..TaskState::default() };
+            state.tasks.iter().map(without).collect()
         }
         None => vec![derived(plan, stage, before)],
     };
@@ -530,6 +532,7 @@ fn adopted(manifest: &Manifest, plan: &JobPlan, stage: &StagePlan, home: &Home, 
     }
     if let (Some(state), Some(first)) = (old(home.sink), tasks.first_mut()) {
         first.tokens = state.tasks.iter().flat_map(|task| task.tokens.clone()).collect();
+        first.left_behind = state.tasks.iter().flat_map(|task| task.left_behind.clone()).collect();
     }
     StageState {
         stage: stage.id,

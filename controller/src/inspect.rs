@@ -265,7 +265,7 @@ mod tests {
 
     fn task(watermark: Option<i64>, ended: bool, position: Option<Value>) -> TaskState {
         let source = position.map(|position| SourceState { position: Some(position), watermarks: vec![] });
-        TaskState { watermark, ended, source, tokens: vec![] }
+        TaskState { watermark, ended, source, ..TaskState::default() }
     }
 
     #[test]

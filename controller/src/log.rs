@@ -16,7 +16,8 @@
 //!
 //! **Going back.** A generation may begin at an earlier checkpoint, or at a savepoint: then its fence holds that manifest,
 //! and until a manifest follows the fence it stands for the newest one. So whoever restarts the job after a crash goes
-//! on from there too, and not from what the user has left behind.
+//! on from there too, and not from what the user has left behind. Of that, the fence holds the tokens of the newest one:
+//! its output may not have been published.
 //!
 //! An operation that fails is asked again for a while, at the same number. Creating again is how to read an answer
 //! that was lost: the record is there afterwards, durably, and its bytes say whose it is. Nothing else is ever tried.
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use artifacts::objects::{Created, Entry, ObjectError, Objects};
 use bytes::Bytes;
-use protocol::checkpoint::{FORMAT, Fence, Manifest, Record};
+use protocol::checkpoint::{FORMAT, Fence, Manifest, Record, TaskState};
 use protocol::mutant::{self, Mutant};
 use serde_json::Value;
 
@@ -322,8 +323,14 @@ impl Log {
     ) -> Result<Claim, LogError> {
         for _ in 0..CLAIMS {
             let tail = self.tail(keep.max(1)).await?;
-            let restore = self.find_in(&tail, point).await?;
-            let from = restore.clone().filter(|restore| tail.newest() != Some(restore)).map(Box::new);
+            let (restore, from) = match (self.find_in(&tail, point).await?, tail.newest()) {
+                (Some(found), Some(newest)) if is_same(&found, newest) => (Some(newest.clone()), None),
+                (Some(found), newest) => {
+                    let back = newest.iter().fold(found, |back, newest| leaving(back, newest));
+                    (Some(back.clone()), Some(Box::new(back)))
+                }
+                (None, _) => (None, None),
+            };
             let number = tail.last + 1;
             let generation = at_least.max(tail.generation + 1);
             let at_micros = chrono::Utc::now().timestamp_micros();
@@ -364,7 +371,7 @@ impl Log {
     pub async fn save_newest(&self, name: &str, manifest: &Manifest) -> Result<(), LogError> {
         self.save(name, manifest).await?;
         let newest = self.read().await?.newest;
-        match newest.is_some_and(|newest| (newest.epoch, newest.generation) == (manifest.epoch, manifest.generation)) {
+        match newest.is_some_and(|newest| is_same(&newest, manifest)) {
             true => Ok(()),
             false => Err(LogError::SavepointLate { name: name.to_owned() }),
         }
@@ -699,6 +706,27 @@ pub fn check_savepoint_name(name: &str) -> Result<(), LogError> {
     }
 }
 
+/// Whether it is the same checkpoint, whatever a fence has added to it.
+fn is_same(one: &Manifest, other: &Manifest) -> bool {
+    (one.epoch, one.generation) == (other.epoch, other.generation)
+}
+
+/// The manifest that a fence goes back to, with the tokens of the one that it leaves. Who goes back discards what earlier
+/// generations have prepared; what a manifest names is published before, or going on from that one later would lack it.
+fn leaving(mut back: Manifest, left: &Manifest) -> Manifest {
+    for (sink, tasks) in left.stages.iter().filter_map(|stage| Some((stage.sink.as_ref()?, &stage.tasks))) {
+        let same = back.stages.iter_mut().find(|stage| stage.sink.as_ref() == Some(sink));
+        // A sink that is not there any more discards nothing either.
+        let Some(first) = same.and_then(|stage| stage.tasks.first_mut()) else { continue };
+        for token in tasks.iter().flat_map(TaskState::unpublished) {
+            if !first.left_behind.contains(token) {
+                first.left_behind.push(token.clone());
+            }
+        }
+    }
+    back
+}
+
 fn text(written: serde_json::Result<Vec<u8>>) -> Bytes {
     let mut text = written.expect("records have string keys and finite numbers");
     text.push(b'\n');
@@ -719,7 +747,7 @@ pub(crate) mod tests {
     use futures::future::{BoxFuture, LocalBoxFuture};
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use protocol::checkpoint::Reason;
+    use protocol::checkpoint::{Outside, Reason, StageState};
 
     use super::*;
     use crate::collect::collect;
@@ -982,6 +1010,44 @@ pub(crate) mod tests {
         // Of what was left behind nothing is lost, as long as it is retained.
         assert_eq!(go_back(RestorePoint::Epoch(7)).unwrap().restore, Some(at(7)));
         assert_eq!(go_back(RestorePoint::Latest).unwrap().restore, Some(at(7)));
+    }
+
+    #[test]
+    fn who_goes_back_knows_what_may_not_have_been_published() {
+        let log = log(Arc::new(MemoryObjects::new()));
+        let sink = |table: &str, token: i64| StageState {
+            stage: 0,
+            name: table.into(),
+            operators: vec![],
+            source: None,
+            sink: Some(Outside { table: table.into(), connector: "kept".into() }),
+            tables: vec![],
+            tasks: vec![TaskState::default(), TaskState { tokens: vec![token.into()], ..TaskState::default() }],
+        };
+        let mut writer = log.writer(&now(log.claim(0, "a")).unwrap());
+        let epochs = [2, 3, 4].map(|label| {
+            let stages = match label {
+                // A sink that the query has no more, and another stage.
+                4 => vec![sink("other", 40), sink("rows", 4)],
+                _ => vec![sink("rows", label)],
+            };
+            now(writer.append(Manifest { stages, ..manifest(label) })).unwrap()
+        });
+        let left_behind = |point: RestorePoint| {
+            let restore = now(log.claim_from(&point, 9, 0, "b")).unwrap().restore.unwrap();
+            assert_eq!(now(log.read()).unwrap().newest.as_ref(), Some(&restore), "whoever comes next publishes it too");
+            let tokens = |task: &TaskState| task.left_behind.iter().map(|token| token.as_i64().unwrap()).collect();
+            restore.stages[0].tasks.iter().map(tokens).collect::<Vec<Vec<i64>>>()
+        };
+        assert_eq!(left_behind(RestorePoint::Epoch(epochs[2])), [[], [0; 0]], "that is no going back");
+        assert_eq!(left_behind(RestorePoint::Epoch(epochs[1])), [vec![4], vec![]]);
+        assert_eq!(left_behind(RestorePoint::Latest), [vec![4], vec![]]);
+        assert_eq!(left_behind(RestorePoint::Epoch(epochs[1])), [vec![4], vec![]], "it is there already");
+        // Neither attempt has come as far as a checkpoint.
+        assert_eq!(left_behind(RestorePoint::Epoch(epochs[0])), [vec![4, 3], vec![]]);
+        let mut writer = log.writer(&now(log.claim(0, "c")).unwrap());
+        now(writer.append(Manifest { stages: vec![sink("rows", 9)], ..manifest(9) })).unwrap();
+        assert_eq!(left_behind(RestorePoint::Epoch(epochs[1])), [vec![9], vec![]]);
     }
 
     #[test]

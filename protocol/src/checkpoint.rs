@@ -113,6 +113,17 @@ pub struct TaskState {
     /// before an earlier one was published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<serde_json::Value>,
+    /// Of a sink, in a fence that goes back: tokens of what it leaves behind, which may not have been published yet. They
+    /// are, before anything is discarded: whatever a manifest of the log names comes out, so one can go on from it later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<serde_json::Value>,
+}
+
+impl TaskState {
+    /// Tokens that may not have been published, the oldest first.
+    pub fn unpublished(&self) -> impl Iterator<Item = &serde_json::Value> {
+        self.left_behind.iter().chain(&self.tokens)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -182,8 +193,22 @@ pub enum TableKind {
     Keyed,
     /// Rows are added; the watermark removes them.
     List,
-    /// A file replaces those before it, and every task reads all of it.
+    /// Every task reads all of it. A file holds all that its task knows by then: what it has read, and what is its own. So
+    /// it replaces the task's own earlier one, and those of earlier generations, which every task has read.
     Global,
+}
+
+impl TableKind {
+    /// Puts the new files of an epoch, of one generation, behind those that make up a table.
+    pub fn add(self, files: &mut Vec<StateFile>, new: &[StateFile]) {
+        if self == TableKind::Global
+            && let Some(first) = new.first()
+        {
+            let is_other = |file: &StateFile| new.iter().all(|new| new.task != file.task);
+            files.retain(|file| file.generation == first.generation && is_other(file));
+        }
+        files.extend_from_slice(new);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -16,6 +16,8 @@ use std::cell::Cell;
 pub enum Mutant {
     /// A sink does not publish the tokens of the manifest that the job goes on from.
     TokenForgotten,
+    /// Whoever goes back to an earlier checkpoint does not publish what is left behind.
+    LeftBehindForgotten,
     /// Sinks are told to publish before the manifest is written.
     PublishedTooEarly,
     /// The first barrier that comes is taken for all: the other inputs are not waited for.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use controller::checkpoint::{Completed, Coordinator, Effect, Event, Setting};
 use controller::collect::collect;
-use controller::log::{Claim, Log, LogError};
+use controller::log::{Claim, Log, LogError, RestorePoint};
 use controller::state::Time;
 use protocol::checkpoint::{Manifest, Reason};
 use protocol::job::JobPlan;
@@ -73,14 +73,20 @@ pub(crate) struct Attempt {
     pub(crate) link: Arc<Link>,
     /// The user wants it to stop with a checkpoint.
     pub(crate) stop: Arc<Notify>,
+    /// It goes on from an earlier checkpoint, or from a savepoint.
+    pub(crate) back: bool,
     pub(crate) ended: JoinHandle<Outcome>,
 }
 
 impl Attempt {
-    /// `keep`: manifests that are retained.
-    pub(crate) fn start(world: &Arc<World>, number: u64, keep: usize) -> Attempt {
-        let process = |role: &str| Arc::new(Process::new(world.clone(), format!("{role} {number}")));
-        let adopts = running().filter(|_| !world.random.one_in(4));
+    /// On from where the job was, perhaps with a worker that runs; or, unless it is to be `calm`, back.
+    pub(crate) fn start(world: &Arc<World>, number: u64, calm: bool) -> Attempt {
+        let name = |role: &str| format!("{role} {number}");
+        let point = if calm { RestorePoint::Latest } else { world.choose(&name("controller")) };
+        let back = point != RestorePoint::Latest;
+        let process = |role: &str| Arc::new(Process::new(world.clone(), name(role), back));
+        // A worker has gone on from where the job was. Who goes back starts another, and that one is a zombie.
+        let adopts = running().filter(|_| !back && !world.random.one_in(4));
         let controller = process("controller");
         let worker = adopts.as_ref().map_or_else(|| process("worker"), |running| running.worker.clone());
         let link = Arc::new(Link::new(world.clone()));
@@ -93,9 +99,15 @@ impl Attempt {
             stop: stop.clone(),
             log: Log::new(Arc::new(Remote(controller.clone())), JOB),
             number,
-            keep,
+            point,
         };
-        Attempt { controller, worker, link, stop, ended: tokio::spawn(control.run()) }
+        if back && world.random.one_in(2) {
+            // One of an earlier attempt, which nobody has told.
+            let zombie = Arc::new(Process::new(world.clone(), name("collector"), false));
+            let (log, generation) = (Log::new(Arc::new(Remote(zombie.clone())), JOB), world.generation());
+            spawn_collect(zombie, log, generation);
+        }
+        Attempt { controller, worker, link, stop, back, ended: tokio::spawn(control.run()) }
     }
 }
 
@@ -131,7 +143,7 @@ struct Control {
     stop: Arc<Notify>,
     log: Log,
     number: u64,
-    keep: usize,
+    point: RestorePoint,
 }
 
 impl Control {
@@ -140,7 +152,7 @@ impl Control {
         let owner = self.me.name.as_str();
         let claimed = match self.adopts {
             Some(_) => self.log.claim_running(self.number, owner).await,
-            None => self.log.claim(self.number, owner).await,
+            None => self.log.claim_from(&self.point, world.keep, self.number, owner).await,
         };
         let claim = match claimed {
             Ok(claim) => claim,
@@ -148,7 +160,7 @@ impl Control {
         };
         let generation = claim.generation;
         let restored = claim.restore.as_ref().map(|manifest| manifest.epoch);
-        self.me.note(format_args!("is generation {generation}, goes on from {restored:?}"));
+        self.me.note(format_args!("is generation {generation}, goes on from {restored:?} ({})", self.point));
         let clock = Clock::new(&world.random);
         let setting = |plan: &JobPlan| Setting {
             job: JOB.into(),
@@ -321,12 +333,7 @@ impl Control {
             }
         }
         if self.me.world.random.one_in(2) {
-            let (me, log, keep, generation) = (self.me.clone(), self.log.clone(), self.keep, completed.generation);
-            tokio::spawn(async move {
-                if let Err(error) = collect(&log, keep, generation).await {
-                    damaged(&me.world, &error);
-                }
-            });
+            spawn_collect(self.me.clone(), self.log.clone(), completed.generation);
         }
     }
 
@@ -337,7 +344,10 @@ impl Control {
     }
 
     fn over_log(&self, error: LogError) -> Outcome {
-        damaged(&self.me.world, &error);
+        // A checkpoint that is not retained any more is no choice; a savepoint is there.
+        if !matches!((&error, &self.point), (LogError::Missing { .. }, RestorePoint::Epoch(_))) {
+            damaged(&self.me.world, &error);
+        }
         self.over(error)
     }
 
@@ -361,6 +371,14 @@ fn adopt(
         true => Coordinator::adopt(setting, standing, clock.now(), 0),
         false => Err(format!("it is of generation {was}, and another may have been started since")),
     }
+}
+
+fn spawn_collect(me: Arc<Process>, log: Log, generation: u64) {
+    tokio::spawn(async move {
+        if let Err(error) = collect(&log, me.world.keep, generation).await {
+            damaged(&me.world, &error);
+        }
+    });
 }
 
 /// A store that fails is the weather; a log that makes no sense is not.

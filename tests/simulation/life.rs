@@ -6,8 +6,10 @@
 //!   ...                                                          then calm: an attempt to which nothing happens
 //! ```
 //!
+//! An attempt may go back: to an earlier checkpoint or a savepoint, which need not be on the way to the newest checkpoint.
+//!
 //! Attempts overlap: one that is believed dead goes on for as long as it can, with its controller, while others have begun. And
-//! a worker may outlive its controller: then the next attempt may go on with it.
+//! a worker may outlive its controller: then the next attempt may go on with it, unless it goes back.
 //!
 //! A life has a thread and a runtime of its own, whose clock moves when nothing can happen at present. So all that is
 //! random is the seed, and a seed is lived through in the same way each time.
@@ -24,7 +26,7 @@ use tokio::time::{sleep, timeout};
 use crate::attempt::{Attempt, Outcome};
 use crate::oracle::{Oracle, Violation};
 use crate::pipeline::forget_workers;
-use crate::process::{Doom, Fate, Side, Step, moments};
+use crate::process::{Doom, Fate, Side, Step, moments, moments_of_restoring};
 use crate::reattach::forget_board;
 use crate::world::{Random, World};
 
@@ -41,8 +43,10 @@ pub(crate) struct Life {
     pub(crate) result: Result<(), Violation>,
     /// All that has happened.
     pub(crate) trace: Vec<String>,
-    /// The moments at which something has happened to a process.
-    pub(crate) met: BTreeSet<(Step, Side)>,
+    /// The moments at which something has happened to a process, and to one whose attempt went back.
+    pub(crate) met: [BTreeSet<(Step, Side)>; 2],
+    /// How often the job went back.
+    pub(crate) gone_back: usize,
 }
 
 /// Lives through a seed, with a mutant if there is one.
@@ -56,7 +60,8 @@ pub(crate) fn live(seed: u64, mutant: Option<Mutant>) -> Life {
                 () = world.violated() => {}
                 () = attempts(&world) => {}
             }
-            Life { result: world.violation().map_or(Ok(()), Err), trace: world.take_trace(), met: world.take_met() }
+            let result = world.violation().map_or(Ok(()), Err);
+            Life { result, trace: world.take_trace(), met: world.take_met(), gone_back: world.gone_back() }
         });
         drop(runtime);
         forget_workers();
@@ -67,15 +72,14 @@ pub(crate) fn live(seed: u64, mutant: Option<Mutant>) -> Life {
 
 async fn attempts(world: &Arc<World>) {
     let troubles = world.random.below(TROUBLES);
-    let keep = 1 + world.random.below(3) as usize;
     for number in 1.. {
         if number > troubles + CALM_ATTEMPTS {
             world.violate(Violation::new(Oracle::Progress, "no end is in sight"));
             return;
         }
-        let mut attempt = Attempt::start(world, number, keep);
+        let mut attempt = Attempt::start(world, number, number > troubles);
         let outcome = if number <= troubles {
-            Trouble::any(&world.random).befalls(world, &mut attempt).await
+            Trouble::any(&world.random, attempt.back).befalls(world, &mut attempt).await
         } else {
             world.calm();
             timeout(CALM, &mut attempt.ended).await.ok().and_then(|ended| outcome(world, ended))
@@ -83,11 +87,15 @@ async fn attempts(world: &Arc<World>) {
         world.note("life", format_args!("attempt {number}: {outcome:?}"));
         // One that is over may be started again, and has nothing to say.
         if number > troubles && outcome == Some(Outcome::Finished) {
-            break;
+            sleep(AFTERWARDS).await;
+            if world.is_at_its_end() {
+                break;
+            }
+            // A zombie has woken up, and gone back before it died.
         }
         world.random.pause(50).await;
+        world.remove_savepoint();
     }
-    sleep(AFTERWARDS).await;
     world.check_end();
 }
 
@@ -114,7 +122,8 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn any(random: &Random) -> Trouble {
+    /// `back`: what is of interest is how it begins.
+    fn any(random: &Random, back: bool) -> Trouble {
         match random.below(20) {
             0 => Trouble::ControllerDies,
             1 => Trouble::WorkerDies,
@@ -124,7 +133,8 @@ impl Trouble {
             5 => Trouble::Slander,
             6..10 => Trouble::Stop,
             _ => {
-                let (step, side) = random.pick(&moments().collect::<Vec<_>>());
+                let at: Vec<_> = if back { moments_of_restoring().collect() } else { moments().collect() };
+                let (step, side) = random.pick(&at);
                 let turn = 1 + random.below(step.often());
                 let fate = if random.one_in(2) { Fate::Dies } else { Fate::StandsStill(random.millis(3_000)) };
                 Trouble::Doom(Doom { step, side, turn, fate })
@@ -136,7 +146,7 @@ impl Trouble {
     async fn befalls(self, world: &World, attempt: &mut Attempt) -> Option<Outcome> {
         world.note("life", format_args!("{self:?}"));
         let random = &world.random;
-        let Attempt { controller, worker, link, stop, ended } = attempt;
+        let Attempt { controller, worker, link, stop, ended, .. } = attempt;
         let time = match self {
             Trouble::Doom(doom) => {
                 if doom.step.is_controllers() {

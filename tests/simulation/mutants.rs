@@ -26,6 +26,11 @@ fn a_sink_that_forgets_its_tokens_on_restore() {
 }
 
 #[test]
+fn what_is_left_behind_without_being_published() {
+    is_caught(Mutant::LeftBehindForgotten);
+}
+
+#[test]
 fn a_token_that_is_published_before_the_manifest_is_written() {
     is_caught(Mutant::PublishedTooEarly);
 }

@@ -2,7 +2,7 @@
 //!
 //! | oracle | says |
 //! |---|---|
-//! | Output | what is published at the end is, as a multiset, what a run without faults publishes |
+//! | Output | what is published at the end is, as a multiset, what a run without faults publishes; and, if the job has gone back, what checkpoints name that it has left behind |
 //! | State | at each manifest: its files are, and what has been committed by then is, what the rows before its positions come to |
 //! | Commit | nothing is visible that no manifest names; what a manifest names is there, whole, and never overwritten |
 //! | Kept | nothing that can still be needed is deleted: records, state, savepoints, what is prepared |
@@ -21,7 +21,7 @@ use arrow::datatypes::{Int64Type, TimestampNanosecondType};
 use artifacts::Digest;
 use artifacts::objects::{MemoryObjects, Objects};
 use bytes::Bytes;
-use controller::log::Log;
+use controller::log::{Log, RestorePoint};
 use futures::FutureExt as _;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use protocol::checkpoint::{Manifest, Record, StateFile, TaskState};
@@ -61,10 +61,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A manifest that was given a name, and the keys that were past the end then.
-#[derive(Debug)]
-struct Saved {
-    manifest: Manifest,
+/// What has led to a manifest: it, and those that it goes on from. A job that goes back leaves its line, for another.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// All that they name.
+    tokens: BTreeSet<String>,
+    /// Keys whose last window was closed by the end of the input.
     flushed: BTreeSet<i64>,
 }
 
@@ -81,16 +83,28 @@ pub(crate) struct Books {
     generation: u64,
     /// Its records that count and are still there, with the files that they name.
     records: BTreeMap<u64, BTreeSet<String>>,
+    /// Where it goes on from: its last manifest, or the one that a fence has gone back to since.
     newest: Option<Manifest>,
+    /// Of that one, and those of all manifests that there ever were, by epoch.
+    line: Line,
+    lines: BTreeMap<u64, Line>,
+    /// The last ones of these are retained, so many.
+    keep: usize,
+    /// How often the job has gone back.
+    gone_back: usize,
     /// By the names of their objects.
-    savepoints: BTreeMap<String, Saved>,
-    /// Keys whose last window was closed by the end of the input.
-    flushed: BTreeSet<i64>,
+    savepoints: BTreeMap<String, Manifest>,
+    /// Savepoints to which somebody is about to go back, by who that is.
+    chosen: BTreeMap<String, String>,
     /// Of state files, whose bytes do not change.
     rows: BTreeMap<String, Vec<Row>>,
 }
 
 impl Books {
+    pub(crate) fn new(keep: usize) -> Books {
+        Books { keep, ..Books::default() }
+    }
+
     pub(crate) fn is_newest(&self, generation: u64) -> bool {
         self.generation == generation
     }
@@ -116,17 +130,31 @@ impl Books {
             return Err(Violation::new(Oracle::Log, what));
         }
         (self.last, self.generation) = (number, generation);
-        let Record::Checkpoint(manifest) = record else {
-            self.records.insert(number, BTreeSet::new());
-            return Ok(());
+        let manifest = match record {
+            Record::Checkpoint(manifest) => manifest,
+            Record::Fence(fence) => {
+                self.records.insert(number, BTreeSet::new());
+                self.chosen.remove(&fence.owner);
+                if let Some(from) = fence.from {
+                    let Some(line) = self.lines.get(&from.epoch) else {
+                        let what = format!("fence {number} goes back to {}, which is no checkpoint", from.epoch);
+                        return Err(Violation::new(Oracle::Log, what));
+                    };
+                    self.line = line.clone();
+                    self.newest = Some(*from);
+                    self.gone_back += 1;
+                }
+                return Ok(());
+            }
         };
         self.records.insert(number, files(&manifest).map(|file| file.path.clone()).collect());
         self.commit(&manifest)?;
         self.check_files(&manifest, objects)?;
-        self.check_state(&manifest, &self.flushed)?;
+        self.check_state(&manifest, &self.line.flushed)?;
         self.check_committed(&manifest)?;
         let tasks = &manifest.stages[1].tasks;
-        self.flushed.extend((0..KEYS).filter(|key| tasks[owner(*key, tasks.len())].ended));
+        self.line.flushed.extend((0..KEYS).filter(|key| tasks[owner(*key, tasks.len())].ended));
+        self.lines.insert(number, self.line.clone());
         self.newest = Some(manifest);
         Ok(())
     }
@@ -142,8 +170,8 @@ impl Books {
             if number == self.last {
                 return kept("the last record of the log");
             }
-            if self.newest.as_ref().is_some_and(|newest| newest.epoch == number) {
-                return kept("the newest manifest");
+            if self.lines.keys().rev().take(self.keep).any(|epoch| *epoch == number) {
+                return kept("one of the newest manifests");
             }
             self.records.remove(&number);
             return Ok(());
@@ -155,8 +183,11 @@ impl Books {
                 return kept(&format!("which record {number} names"));
             }
         }
-        for (savepoint, saved) in &self.savepoints {
-            if files(&saved.manifest).any(|file| file.path == below) {
+        if self.newest.iter().flat_map(files).any(|file| file.path == below) {
+            return kept("which the job goes on from");
+        }
+        for (savepoint, manifest) in &self.savepoints {
+            if files(manifest).any(|file| file.path == below) {
                 return kept(&format!("which {savepoint} names"));
             }
         }
@@ -165,8 +196,49 @@ impl Books {
 
     pub(crate) fn saved(&mut self, name: String, manifest: Manifest, objects: &MemoryObjects) -> Result<(), Violation> {
         let whole = self.check_files(&manifest, objects);
-        self.savepoints.insert(name, Saved { manifest, flushed: self.flushed.clone() });
+        self.savepoints.insert(name, manifest);
         whole
+    }
+
+    // --- going back ---------------------------------------------------------------------------------------------------
+
+    /// What a user sees that one can go back to: checkpoints whose records are there, though perhaps not for long, and
+    /// savepoints.
+    pub(crate) fn points(&self) -> Vec<RestorePoint> {
+        let epochs = self.lines.keys().filter(|epoch| self.records.contains_key(epoch));
+        let names = self.savepoints.keys().filter_map(|object| savepoint_name(object));
+        let savepoints = names.map(|name| RestorePoint::Savepoint(name.to_owned()));
+        epochs.map(|epoch| RestorePoint::Epoch(*epoch)).chain(savepoints).collect()
+    }
+
+    /// Somebody is about to go back there.
+    pub(crate) fn choose(&mut self, who: &str, point: &RestorePoint) {
+        if let RestorePoint::Savepoint(name) = point {
+            self.chosen.insert(who.to_owned(), name.clone());
+        }
+    }
+
+    /// Savepoints that their user may remove: nobody is about to go back to them.
+    pub(crate) fn removable(&self) -> Vec<String> {
+        let is_chosen = |object: &str| self.chosen.values().any(|name| savepoint_name(object) == Some(name));
+        self.savepoints.keys().filter(|object| !is_chosen(object)).cloned().collect()
+    }
+
+    /// The user removes a savepoint, and relies on it no more.
+    pub(crate) fn forget(&mut self, object: &str) {
+        self.savepoints.remove(object);
+    }
+
+    pub(crate) fn newest(&self) -> Option<&Manifest> {
+        self.newest.as_ref()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn gone_back(&self) -> usize {
+        self.gone_back
     }
 
     // --- the sink -----------------------------------------------------------------------------------------------------
@@ -214,6 +286,7 @@ impl Books {
                 return Err(Violation::new(Oracle::Commit, what));
             };
             self.committed.insert(token.to_owned(), rows.clone());
+            self.line.tokens.insert(token.to_owned());
         }
         Ok(())
     }
@@ -249,23 +322,30 @@ impl Books {
         compare(Oracle::State, &format!("the state of manifest {}", manifest.epoch), found, open)
     }
 
-    /// What manifests name up to this one are the closed windows of the rows before its positions.
+    /// What the manifests of its line name up to this one are the closed windows of the rows before its positions.
     fn check_committed(&self, manifest: &Manifest) -> Result<(), Violation> {
         let tasks = &manifest.stages[1].tasks;
         let all = sums(&positions(manifest)?);
-        let closed = all.into_iter().filter(|row| is_closed(row, tasks, &self.flushed)).collect();
-        let found = self.committed.values().flatten().copied().collect();
+        let closed = all.into_iter().filter(|row| is_closed(row, tasks, &self.line.flushed)).collect();
+        let found = rows_of(&self.committed, &self.line.tokens);
         compare(Oracle::State, &format!("the output up to manifest {}", manifest.epoch), found, closed)
     }
 
     /// The job is over.
     pub(crate) fn check_end(&mut self, objects: &Arc<MemoryObjects>) -> Result<(), Violation> {
-        let found = self.published.values().flatten().copied().collect();
+        let found = rows_of(&self.published, &self.line.tokens);
         compare(Oracle::Output, "the output", found, sums(&[ROWS; PARTITIONS]))?;
+        // Beside it is all that checkpoints name which were left behind, and nothing else: no row is there twice but those.
+        if let Some(token) = self.committed.keys().find(|token| !self.published.contains_key(*token)) {
+            return Err(Violation::new(Oracle::Output, format!("{token}, which a manifest names, has not come out")));
+        }
+        if self.gone_back == 0 && self.published.len() > self.line.tokens.len() {
+            return Err(Violation::new(Oracle::Output, "there is more than the newest manifest has come to"));
+        }
         let savepoints = std::mem::take(&mut self.savepoints);
-        for Saved { manifest, flushed } in savepoints.values() {
+        for manifest in savepoints.values().chain(&self.newest.clone()) {
             self.check_files(manifest, objects)?;
-            self.check_state(manifest, flushed)?;
+            self.check_state(manifest, &self.lines[&manifest.epoch].flushed)?;
         }
         let log = Log::new(objects.clone(), JOB);
         let read = log.read().now_or_never().unwrap().map_err(|error| Violation::new(Oracle::Log, error))?;
@@ -288,6 +368,15 @@ fn record_number(below: &str) -> Option<u64> {
 
 fn object(objects: &MemoryObjects, name: &str) -> Option<Bytes> {
     objects.get(name).now_or_never().unwrap().unwrap()
+}
+
+fn savepoint_name(object: &str) -> Option<&str> {
+    object.strip_prefix("savepoints/")?.strip_suffix(".json")
+}
+
+/// The rows of some tokens.
+fn rows_of(of: &BTreeMap<String, Vec<Row>>, tokens: &BTreeSet<String>) -> Vec<Row> {
+    tokens.iter().filter_map(|token| of.get(token)).flatten().copied().collect()
 }
 
 fn files(manifest: &Manifest) -> impl Iterator<Item = &StateFile> {

@@ -104,6 +104,12 @@ pub(crate) fn moments() -> impl Iterator<Item = (Step, Side)> {
     both.filter(|moment| *moment != (Step::Read, Side::After))
 }
 
+/// Those from the log that is read to the first checkpoint of an attempt: what is of interest where one goes back.
+pub(crate) fn moments_of_restoring() -> impl Iterator<Item = (Step, Side)> {
+    let steps = [Step::ReadLog, Step::Fence, Step::Restore, Step::Republish, Step::Discard, Step::Upload, Step::Record];
+    moments().filter(move |(step, _)| steps.contains(step))
+}
+
 /// What happens to a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {
@@ -131,15 +137,17 @@ enum Condition {
 pub(crate) struct Process {
     pub(crate) world: Arc<World>,
     pub(crate) name: String,
+    /// Its attempt goes back.
+    back: bool,
     condition: Mutex<Condition>,
     doom: Mutex<Option<Doom>>,
     doomed: Notify,
 }
 
 impl Process {
-    pub(crate) fn new(world: Arc<World>, name: String) -> Process {
+    pub(crate) fn new(world: Arc<World>, name: String, back: bool) -> Process {
         let condition = Mutex::new(Condition::Up);
-        Process { world, name, condition, doom: Mutex::default(), doomed: Notify::new() }
+        Process { world, name, back, condition, doom: Mutex::default(), doomed: Notify::new() }
     }
 
     pub(crate) fn note(&self, what: impl std::fmt::Display) {
@@ -190,7 +198,7 @@ impl Process {
         self.alive().await;
         if let Some(fate) = self.fate_at(step, side) {
             self.note(format_args!("{side:?} {step:?}"));
-            self.world.meet(step, side);
+            self.world.meet(step, side, self.back);
             self.meets(fate);
             self.doomed.notify_one();
             self.alive().await;

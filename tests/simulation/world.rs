@@ -13,12 +13,14 @@ use std::time::{Duration, SystemTime};
 use artifacts::Digest;
 use artifacts::objects::{Created, Entry, MemoryObjects, Objects as _};
 use bytes::Bytes;
+use controller::log::RestorePoint;
 use futures::FutureExt as _;
-use protocol::checkpoint::{Manifest, Record};
+use protocol::checkpoint::{Manifest, Reason, Record};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::oracle::{Books, Oracle, Row, Violation};
+use crate::pipeline::JOB;
 use crate::process::{Side, Step};
 
 /// SplitMix64.
@@ -83,8 +85,11 @@ pub(crate) struct World {
     calm: AtomicBool,
     books: Mutex<Books>,
     trace: Mutex<Vec<String>>,
-    /// The steps at which something has happened to a process.
+    /// The steps at which something has happened to a process; and to one whose attempt goes back.
     met: Mutex<BTreeSet<(Step, Side)>>,
+    met_back: Mutex<BTreeSet<(Step, Side)>>,
+    /// Manifests that collectors retain.
+    pub(crate) keep: usize,
     violation: Mutex<Option<Violation>>,
     violated: Notify,
 }
@@ -95,16 +100,19 @@ impl World {
         let faults = random.pick(&[0, 0, 300, 100, 40]);
         let begin = random.millis(1_000);
         let outage = if random.one_in(4) { begin..begin + random.millis(3_000) } else { begin..begin };
+        let keep = 1 + random.below(3) as usize;
         World {
             random,
+            keep,
             objects: Arc::default(),
             begun: Instant::now(),
             faults,
             outage,
             calm: AtomicBool::new(false),
-            books: Mutex::default(),
+            books: Mutex::new(Books::new(keep)),
             trace: Mutex::default(),
             met: Mutex::default(),
+            met_back: Mutex::default(),
             violation: Mutex::default(),
             violated: Notify::new(),
         }
@@ -119,12 +127,15 @@ impl World {
         std::mem::take(&mut self.trace.lock().unwrap())
     }
 
-    pub(crate) fn meet(&self, step: Step, side: Side) {
+    pub(crate) fn meet(&self, step: Step, side: Side, back: bool) {
         self.met.lock().unwrap().insert((step, side));
+        if back {
+            self.met_back.lock().unwrap().insert((step, side));
+        }
     }
 
-    pub(crate) fn take_met(&self) -> BTreeSet<(Step, Side)> {
-        std::mem::take(&mut self.met.lock().unwrap())
+    pub(crate) fn take_met(&self) -> [BTreeSet<(Step, Side)>; 2] {
+        [&self.met, &self.met_back].map(|met| std::mem::take(&mut *met.lock().unwrap()))
     }
 
     /// From here on nothing fails any more.
@@ -255,6 +266,46 @@ impl World {
         self.note(by, format_args!("savepoint {name} of checkpoint {}", manifest.epoch));
         let judged = self.books.lock().unwrap().saved(name, manifest, &self.objects);
         self.judge(judged);
+    }
+
+    // --- its user -----------------------------------------------------------------------------------------------------
+
+    /// Where `who` is to have the job go on: mostly where it was, else at an earlier checkpoint or a savepoint. The
+    /// checkpoint may be too old by then.
+    pub(crate) fn choose(&self, who: &str) -> RestorePoint {
+        let mut books = self.books.lock().unwrap();
+        let points = books.points();
+        if points.is_empty() || !self.random.one_in(2) {
+            return RestorePoint::Latest;
+        }
+        let point = points[self.random.below(points.len() as u64) as usize].clone();
+        books.choose(who, &point);
+        point
+    }
+
+    /// Removes a savepoint, perhaps.
+    pub(crate) fn remove_savepoint(&self) {
+        let mut removable = self.books.lock().unwrap().removable();
+        if removable.is_empty() || !self.random.one_in(4) {
+            return;
+        }
+        let object = removable.swap_remove(self.random.below(removable.len() as u64) as usize);
+        self.books.lock().unwrap().forget(&object);
+        self.delete("user", &format!("{JOB}/{object}"));
+    }
+
+    /// Whether there is nothing to go on from.
+    pub(crate) fn is_at_its_end(&self) -> bool {
+        self.books.lock().unwrap().newest().is_some_and(|newest| newest.reason == Reason::End)
+    }
+
+    pub(crate) fn gone_back(&self) -> usize {
+        self.books.lock().unwrap().gone_back()
+    }
+
+    /// The generation to which the log belongs.
+    pub(crate) fn generation(&self) -> u64 {
+        self.books.lock().unwrap().generation()
     }
 
     // --- where the sink writes ----------------------------------------------------------------------------------------

@@ -140,6 +140,12 @@ pub trait Sink: Send {
         Box::pin(async { Ok(()) })
     }
 
+    /// The same for output that was committed, but not published for certain, when the job went back to an earlier
+    /// checkpoint. Nothing goes on from it now. A sink whose rows are seen before they are published has nothing to do.
+    fn publish_left_behind(&mut self, token: serde_json::Value) -> BoxFuture<'_, Result<(), TaskError>> {
+        self.publish(token)
+    }
+
     /// Every token of earlier attempts has been published: what they left beside is rubbish. Called once, before the
     /// first row, in task 0.
     fn discard_leftovers(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {

@@ -355,6 +355,52 @@ mod tests {
     }
 
     proptest! {
+        /// Why tasks that share out the state of others may go on from the largest of their watermarks: all hear the same of
+        /// each sender before a barrier, though mixed in any way, and whoever has never been left out has promised at least
+        /// as much as any of them has come to. What it sends behind the barrier is late for none.
+        #[test]
+        fn a_sender_that_was_never_idle_has_promised_what_any_receiver_has_come_to(
+            (senders, steps) in (1usize..5).prop_flat_map(|n| (Just(n), proptest::collection::vec(step(n), 0..60))),
+            orders in proptest::collection::vec(proptest::collection::vec(0usize..64, 60), 1..4),
+        ) {
+            let of = |step: &Step| match step {
+                Step::Observe(sender, _) | Step::Idle(sender) | Step::Live(sender) | Step::End(sender) => *sender,
+            };
+            let said: Vec<Vec<&Step>> =
+                (0..senders).map(|sender| steps.iter().filter(|step| of(step) == sender).collect()).collect();
+            let mut reached = Vec::new();
+            for order in &orders {
+                let mut receiver = MinWatermark::new(senders);
+                let mut left: Vec<_> = said.iter().map(|said| said.iter()).collect();
+                let mut come_to = None;
+                // A receiver's own mixture, then the rest.
+                for turn in order.iter().copied().chain((0..senders).cycle().take(senders * 60)) {
+                    let moved = match left[turn % senders].next() {
+                        Some(Step::Observe(sender, watermark)) => receiver.observe(*sender, *watermark),
+                        Some(Step::Idle(sender)) => receiver.set_idle(*sender),
+                        Some(Step::Live(sender)) => { receiver.set_live(*sender); None }
+                        Some(Step::End(sender)) => receiver.end(*sender),
+                        None => None,
+                    };
+                    come_to = moved.or(come_to);
+                }
+                reached.push(come_to);
+            }
+            let largest = reached.iter().max().copied().flatten();
+            for (sender, said) in said.iter().enumerate() {
+                let stays = said.iter().all(|step| matches!(step, Step::Observe(..)));
+                let promised = said.iter().filter_map(|step| match step {
+                    Step::Observe(_, watermark) => Some(*watermark),
+                    _ => None,
+                });
+                let promised = promised.max();
+                prop_assert!(!stays || largest <= promised, "sender {}: {:?}, receivers {:?}", sender, promised, reached);
+            }
+            if steps.iter().all(|step| matches!(step, Step::Observe(..) | Step::End(_))) {
+                prop_assert!(reached.iter().all(|come_to| come_to == &reached[0]), "{:?}", reached);
+            }
+        }
+
         /// The naive model keeps each input's history and takes minima over whole histories.
         #[test]
         fn the_minimum_is_monotone_and_agrees_with_a_naive_model(

@@ -52,7 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::objects::Objects;
-use protocol::checkpoint::{Manifest, SourceState, StageState};
+use protocol::checkpoint::{Manifest, SourceState, StageState, TaskState};
 use protocol::job::{EdgePlan, ExchangePlan, JobPlan, SinkPlan, SourcePlan, StagePlan};
 use protocol::mutant::{self, Mutant};
 use tokio::runtime::Handle;
@@ -442,6 +442,10 @@ fn take_over(state: &StageState, share: Share) -> Restored {
     let source = |task: usize| state.tasks.get(task).and_then(|task| task.source.as_ref());
     let live = state.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.source.as_ref());
     let least = |source: &SourceState| source.watermarks.iter().map(|(_, watermark)| *watermark).min();
+    let of_first = |tokens: fn(&TaskState) -> &[serde_json::Value]| match share.task {
+        0 => state.tasks.iter().flat_map(|task| tokens(task)).cloned().collect(),
+        _ => Vec::new(),
+    };
     let mut restored = Restored {
         tables: state.tables.clone(),
         owners: Owner::all(state),
@@ -458,13 +462,14 @@ fn take_over(state: &StageState, share: Share) -> Restored {
             // A task that had none yet held everything back. Its rows may be in any partition now.
             false => live.map(least).min().flatten(),
         },
-        tokens: match share.task {
-            0 => state.tasks.iter().flat_map(|task| task.tokens.clone()).collect(),
-            _ => Vec::new(),
-        },
+        tokens: of_first(|task| &task.tokens),
+        left_behind: of_first(|task| &task.left_behind),
     };
     if mutant::is(Mutant::TokenForgotten) {
         restored.tokens.clear();
+    }
+    if mutant::is(Mutant::LeftBehindForgotten) {
+        restored.left_behind.clear();
     }
     if mutant::is(Mutant::WatermarkForgotten) {
         restored.owners.iter_mut().for_each(|owner| owner.watermark = None);

@@ -62,7 +62,8 @@ pub trait Stage: Send {
         Ok(())
     }
 
-    /// All rows have been restored, and event time had come that far: rows before it are late.
+    /// All rows have been restored, if there were any, and event time had come that far: rows before it are late. `i64::MIN`:
+    /// it had not begun.
     fn restored(&mut self, _watermark: i64) {}
 
     /// Bytes of memory that the state occupies.

@@ -174,6 +174,11 @@ impl Sink for InPlace {
         })
     }
 
+    /// The rows are there, as far as anything of them is to be seen: they are cut off.
+    fn publish_left_behind(&mut self, _token: Value) -> BoxFuture<'_, Result<(), TaskError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Cuts off what came after the checkpoint.
     fn discard_leftovers(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {
         Box::pin(async move { self.open().map(|_| ()) })
@@ -298,6 +303,11 @@ impl Sink for Replaced {
 
     fn publish(&mut self, token: Value) -> BoxFuture<'_, Result<(), TaskError>> {
         Box::pin(self.publish_file(token))
+    }
+
+    /// The file has the rows of one checkpoint only: that of the one which is gone back to.
+    fn publish_left_behind(&mut self, _token: Value) -> BoxFuture<'_, Result<(), TaskError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn discard_leftovers(&mut self) -> BoxFuture<'_, Result<(), TaskError>> {

@@ -792,6 +792,13 @@ async fn the_longest_of_several_tokens_says_where_a_file_goes_on() {
     assert_eq!(second.prepare().await.unwrap().unwrap()["bytes"], 51);
     assert_eq!(read("single_file", &pairs).await.unwrap(), [0, 1, 2]);
 
+    // What is left behind is cut off, whatever may have been published of it.
+    let (mut back, _) = sink("single_file", &pairs, 3).unwrap();
+    back.publish_left_behind(tokens[1].clone()).await.unwrap();
+    back.publish(tokens[0].clone()).await.unwrap();
+    back.discard_leftovers().await.unwrap();
+    assert_eq!(read("single_file", &pairs).await.unwrap(), [0]);
+
     fs::write(&path, "short").unwrap();
     let (mut third, _) = sink("single_file", &pairs, 3).unwrap();
     let error = third.publish(tokens[1].clone()).await.unwrap_err();

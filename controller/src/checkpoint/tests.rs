@@ -1,7 +1,7 @@
 //! The coordinator by itself: scenarios, then any order of events.
 
 use proptest::prelude::*;
-use protocol::checkpoint::{HashRange, Merged, Replaced, SourceState, TaskState};
+use protocol::checkpoint::{HashRange, Merged, Replaced, SourceState, TableKind, TaskState};
 use serde_json::json;
 
 use super::*;
@@ -41,7 +41,8 @@ fn keeping(tables: Vec<TableSpec>) -> Coordinator {
 fn snapshot(task: usize, epoch: Option<u64>) -> Event {
     let token = json!({ "task": task, "epoch": epoch });
     let source = Some(SourceState::default());
-    let state = TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token] };
+    let state =
+        TaskState { watermark: Some(7), ended: epoch.is_none(), source, tokens: vec![token], left_behind: vec![] };
     let times = SnapshotTimes::default();
     Event::Snapshot(Box::new(TaskSnapshot { stage: 0, task, epoch, state, tables: vec![], merged: None, times }))
 }
@@ -340,6 +341,10 @@ fn the_newest_of_a_global_table_stays_until_there_is_a_newer_one() {
     assert_eq!(checkpoint(&mut it, [Some("a1"), None], None), ["a1"]);
     assert_eq!(checkpoint(&mut it, [None, None], None), ["a1"]);
     assert_eq!(checkpoint(&mut it, [Some("a3"), None], None), ["a3"]);
+    // What another task knows is in a file of its own.
+    assert_eq!(checkpoint(&mut it, [None, Some("b4")], None), ["a3", "b4"]);
+    assert_eq!(checkpoint(&mut it, [Some("a5"), None], None), ["b4", "a5"]);
+    assert_eq!(checkpoint(&mut it, [Some("a6"), Some("b6")], None), ["a6", "b6"]);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn checkpoint(query: &Query, held: bool) -> Manifest {
         source: (stage == 0)
             .then(|| SourceState { position: Some(json!({ "row": task })), watermarks: vec![(0, task)] }),
         tokens: if stage == 2 { vec![json!(format!("token {task}"))] } else { vec![] },
+        left_behind: if stage == 2 { vec![json!(format!("left by {task}"))] } else { vec![] },
     };
     let stages = plan.stages.iter().map(|stage| StageState {
         stage: stage.id,
@@ -430,7 +431,8 @@ fn sources_and_sinks_are_told() {
     assert_eq!(found[2..], ["rebuild  sink totals (single_file): new", lost]);
     assert!(findings(&query(), &other_sink, LOST)[3].starts_with("drop     sink totals (filesystem)"));
     let mut published = checkpoint(&query(), true);
-    published.stages[2].tasks.iter_mut().for_each(|task| task.tokens.clear());
+    let tasks = published.stages[2].tasks.iter_mut();
+    tasks.for_each(|task| (task.tokens, task.left_behind) = (vec![], vec![]));
     assert!(!compare(&published, &plan(&other_sink), NOTHING).refused());
 }
 
@@ -447,6 +449,7 @@ fn the_same_query_restores_its_manifest_as_it_is() {
     // Of tasks that keep nothing one is enough; it goes by what came before it.
     assert_eq!(adopted.stages[2].tasks.iter().map(|task| task.watermark).collect::<Vec<_>>(), [Some(100)]);
     assert_eq!(adopted.stages[2].tasks[0].tokens, [json!("token 0"), json!("token 1")]);
+    assert_eq!(adopted.stages[2].tasks[0].left_behind, [json!("left by 0"), json!("left by 1")]);
 }
 
 #[test]

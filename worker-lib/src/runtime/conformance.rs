@@ -12,6 +12,8 @@
 //! | a call of the timer after each step | so do the times that a stage has asked for |
 //! | a crash after any step, restored by one to three tasks | that is what state is for |
 //! | most of the above without any memory for state: after each call all that can goes to disk | that is what disks are for |
+//! | a snapshot directly behind a restart has no rows | what was restored is in files already |
+//! | a crash when some tasks have got a watermark that others have not | a window is emitted by the one or by the other |
 //!
 //! Stages stand in a line, as they do in a pipeline, because a partial aggregate means something only to the one that
 //! merges it. They are called as the runtime calls them, but without threads and queues, and with a clock that stands;
@@ -169,6 +171,16 @@ async fn check_all(line: &[Link], steps: &[Step]) -> Result<(), String> {
             let what = format!("without memory, {what}");
             expected.compare(&what, &rehearse_short(&what, line, steps, before, often).await?)?;
         }
+        let is_watermark = crash.checked_sub(1).is_some_and(|last| matches!(steps[last], Step::Watermark(_)));
+        let links = line.iter().enumerate().filter(|(_, link)| is_watermark && !link.tables.is_empty());
+        for (link, _) in links {
+            for (before, parallelism) in [(2, 3), (3, 2), (3, 1)] {
+                let what = format!("a crash in the middle of watermark {crash}, from {before} to {parallelism} tasks");
+                let incident = Incident::UnevenCrash { link, parallelism };
+                let once = |step: usize| if step == crash { incident } else { Incident::Nothing };
+                expected.compare(&what, &rehearse(&what, line, steps, before, once).await?)?;
+            }
+        }
     }
     Ok(())
 }
@@ -181,6 +193,11 @@ enum Incident {
     Checkpoint,
     /// A checkpoint, then a restart with so many tasks.
     Crash(usize),
+    /// The same when of that link's tasks every other one has not got the watermark of the step, and no later link has.
+    UnevenCrash {
+        link: usize,
+        parallelism: usize,
+    },
 }
 
 /// A row that has come out.
@@ -272,16 +289,24 @@ async fn run(
 ) -> Result<Outcome, String> {
     let failed = |error: TaskError| format!("{what}: {error}");
     for done in 0..=steps.len() {
-        if let Some(step) = done.checked_sub(1).map(|last| &steps[last]) {
-            job.step(step).map_err(failed)?;
+        let incident = incident(done);
+        match (done.checked_sub(1).map(|last| &steps[last]), incident) {
+            (Some(Step::Watermark(watermark)), Incident::UnevenCrash { link, .. }) => {
+                job.uneven_watermark(*watermark, link).map_err(failed)?;
+            }
+            (Some(step), _) => job.step(step).map_err(failed)?,
+            (None, _) => {}
         }
-        match incident(done) {
+        match incident {
             Incident::Nothing => {}
             Incident::Timer => job.call_all(|stage, cx| stage.on_timer(cx)).map_err(failed)?,
-            Incident::Checkpoint => job.checkpoint().await.map_err(failed)?,
-            Incident::Crash(parallelism) => {
+            Incident::Checkpoint => drop(job.checkpoint().await.map_err(failed)?),
+            Incident::Crash(parallelism) | Incident::UnevenCrash { parallelism, .. } => {
                 job.checkpoint().await.map_err(failed)?;
                 job.restart(parallelism).await.map_err(failed)?;
+                if let Some(table) = job.checkpoint().await.map_err(failed)? {
+                    return Err(format!("{what}: {table} has rows again that were restored"));
+                }
             }
         }
     }
@@ -294,9 +319,10 @@ struct Rehearsal<'a> {
     line: &'a [Link],
     /// By link, then task.
     stages: Vec<Vec<Actor>>,
+    /// The same of how far their event time has come.
+    watermarks: Vec<Vec<Option<i64>>>,
     /// Nothing fits into memory.
     short: bool,
-    watermark: Option<i64>,
     observed: Option<i64>,
     out: Vec<Batch>,
     epoch: u64,
@@ -309,11 +335,12 @@ struct Rehearsal<'a> {
 
 impl<'a> Rehearsal<'a> {
     fn new(line: &'a [Link], parallelism: usize, short: bool) -> Self {
+        let stages = stages(line, parallelism);
         Rehearsal {
             line,
-            stages: stages(line, parallelism),
+            watermarks: stages.iter().map(|tasks| vec![None; tasks.len()]).collect(),
+            stages,
             short,
-            watermark: None,
             observed: None,
             out: Vec::new(),
             epoch: 0,
@@ -331,19 +358,39 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn watermark(&mut self, watermark: i64) -> Result<(), TaskError> {
-        if watermark != END {
-            self.watermark = self.watermark.max(Some(watermark));
-        }
-        self.call_all(|stage, cx| stage.on_watermark(watermark, cx))
+        self.watermark_of(watermark, |_, _| true)
     }
 
-    /// Calls every stage, and passes on what it emits before it calls the next of the line.
+    /// Every other task of the link does not get it, and so nobody behind them.
+    fn uneven_watermark(&mut self, watermark: i64, link: usize) -> Result<(), TaskError> {
+        self.watermark_of(watermark, |number, task| number < link || number == link && task % 2 == 0)
+    }
+
+    fn watermark_of(&mut self, watermark: i64, gets: impl Fn(usize, usize) -> bool) -> Result<(), TaskError> {
+        if watermark != END {
+            for (link, tasks) in self.watermarks.iter_mut().enumerate() {
+                let tasks = tasks.iter_mut().enumerate().filter(|(task, _)| gets(link, *task));
+                tasks.for_each(|(_, reached)| *reached = (*reached).max(Some(watermark)));
+            }
+        }
+        self.call_those(gets, |stage, cx| stage.on_watermark(watermark, cx))
+    }
+
     fn call_all(
         &mut self,
         call: impl Fn(&mut dyn Stage, &mut StageContext) -> Result<(), TaskError>,
     ) -> Result<(), TaskError> {
+        self.call_those(|_, _| true, call)
+    }
+
+    /// Calls the stages of tasks, and passes on what each emits before it calls the next of the line.
+    fn call_those(
+        &mut self,
+        which: impl Fn(usize, usize) -> bool,
+        call: impl Fn(&mut dyn Stage, &mut StageContext) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         for link in 0..self.line.len() {
-            for task in 0..self.stages[link].len() {
+            for task in (0..self.stages[link].len()).filter(|task| which(link, *task)) {
                 self.call(link, task, &call)?;
                 self.make_room(link, task)?;
             }
@@ -425,10 +472,11 @@ impl<'a> Rehearsal<'a> {
         cx.emitted.iter().try_for_each(|batch| self.send(link + 1, Some(task), batch))
     }
 
-    /// A barrier through the whole line, and the files of the epoch that it ends.
-    async fn checkpoint(&mut self) -> Result<(), TaskError> {
+    /// A barrier through the whole line, and the files of the epoch that it ends. Gives a table that has one.
+    async fn checkpoint(&mut self) -> Result<Option<String>, TaskError> {
         self.epoch += 1;
         let line = self.line;
+        let mut changed = None;
         for (number, link) in line.iter().enumerate() {
             let parallelism = self.stages[number].len();
             for task in 0..parallelism {
@@ -441,34 +489,43 @@ impl<'a> Rehearsal<'a> {
                 let share = Share { stage: number, task, parallelism };
                 for (table, (spec, rows)) in link.tables.iter().zip(snapshot).enumerate() {
                     let files = self.files.write(spec, rows, share, self.epoch).await?;
-                    self.written[number][table] |= !files.is_empty();
-                    self.kept[number][table].extend(files);
+                    if !files.is_empty() {
+                        self.written[number][table] = true;
+                        spec.kind.add(&mut self.kept[number][table], &files);
+                        changed = Some(name_of(link, spec));
+                    }
                 }
             }
-            if let Some(watermark) = self.watermark {
+            if let Some(watermark) = self.watermarks[number].iter().min().copied().flatten() {
                 for files in &mut self.kept[number] {
                     files.retain(|file| file.expires.is_none_or(|expires| expires > watermark));
                 }
             }
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Fresh stages, which have what the last checkpoint has.
     async fn restart(&mut self, parallelism: usize) -> Result<(), TaskError> {
-        let before = std::mem::replace(&mut self.stages, stages(self.line, parallelism));
+        self.stages = stages(self.line, parallelism);
+        self.files.generation += 1;
         for (number, link) in self.line.iter().enumerate() {
+            let before = std::mem::take(&mut self.watermarks[number]);
             let tables = link.tables.iter().zip(&self.kept[number]);
             let tables = tables.map(|(spec, files)| TableState { spec: spec.clone(), files: files.clone() });
-            let restored = Restored {
+            let mut restored = Restored {
                 tables: tables.collect(),
-                owners: vec![Owner { watermark: self.watermark, ended: false }; before[number].len()],
-                watermark: self.watermark,
+                owners: before.iter().map(|watermark| Owner { watermark: *watermark, ended: false }).collect(),
                 ..Restored::default()
             };
             let parallelism = self.stages[number].len();
             let short = self.short;
             for (task, Actor { stage, spill }) in self.stages[number].iter_mut().enumerate() {
+                // As `take_over` has it.
+                restored.watermark = match before.len() == parallelism {
+                    true => before[task],
+                    false => before.iter().copied().max().flatten(),
+                };
                 let share = Share { stage: number, task, parallelism };
                 let mut cx = StageContext { tracks_changes: false, ..context(spill) };
                 let mut make_room = |stage: &mut dyn Stage, _: u64| match short {
@@ -476,6 +533,7 @@ impl<'a> Rehearsal<'a> {
                     false => Ok(()),
                 };
                 self.files.restore(stage.as_mut(), &link.tables, share, &restored, &mut make_room).await?;
+                self.watermarks[number].push(restored.watermark);
             }
         }
         Ok(())
@@ -489,10 +547,14 @@ impl<'a> Rehearsal<'a> {
         }
         let mut unwritten = self.line.iter().zip(&self.written).flat_map(|(link, written)| {
             let tables = link.tables.iter().zip(written).filter(|(_, written)| !**written);
-            tables.map(move |(spec, _)| format!("table \"{}\" of {}", spec.name, link.name))
+            tables.map(move |(spec, _)| name_of(link, spec))
         });
         Ok(Outcome { rows, observed: self.observed, unwritten: unwritten.next() })
     }
+}
+
+fn name_of(link: &Link, spec: &TableSpec) -> String {
+    format!("table \"{}\" of {}", spec.name, link.name)
 }
 
 /// A task's instance of a stage, and its disk.
@@ -605,7 +667,7 @@ fn concatenated(first: &Batch, second: &Batch) -> Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
     use std::sync::atomic::AtomicI64;
     use std::sync::atomic::Ordering::Relaxed;
 
@@ -637,6 +699,10 @@ mod tests {
         AddsToState,
         /// Leaves the states of groups that have gone to disk to others.
         LosesStates,
+        /// Counts what it has restored as changed.
+        WritesAgain,
+        /// Goes by one watermark for all rows of its state.
+        EvenWatermark,
         /// Says that task 0 has all of its state.
         OwnsAlone,
     }
@@ -650,12 +716,14 @@ mod tests {
         states: States<i64>,
         written: HashSet<(i64, i64)>,
         held: Option<Batch>,
+        watermark: Option<i64>,
     }
 
     impl Counts {
         fn boxed(fault: Fault) -> Box<dyn Stage> {
             let tumble = Tumble::new(10, &[ScalarType::Int64]);
-            Box::new(Counts { fault, tumble, states: States::new(), written: HashSet::new(), held: None })
+            let (states, written) = (States::new(), HashSet::new());
+            Box::new(Counts { fault, tumble, states, written, held: None, watermark: None })
         }
 
         fn add(&mut self, batch: &Batch, cx: &mut StageContext) -> Result<(), TaskError> {
@@ -747,6 +815,10 @@ mod tests {
         }
 
         fn restore(&mut self, _table: usize, batch: &Batch, watermark: Option<i64>) -> Result<(), TaskError> {
+            if self.fault == Fault::EvenWatermark {
+                self.watermark = self.watermark.max(watermark);
+            }
+            let watermark = self.watermark.or(watermark);
             self.tumble.begin_restore(watermark.filter(|_| self.fault != Fault::ForgetsWatermark));
             let mut cx = StageContext::default();
             let keys = [Input::row(batch.array(0))];
@@ -768,7 +840,7 @@ mod tests {
         }
 
         fn restored(&mut self, watermark: i64) {
-            if self.fault != Fault::ForgetsWatermark {
+            if !matches!(self.fault, Fault::ForgetsWatermark | Fault::WritesAgain) {
                 self.tumble.restored(watermark);
             }
         }
@@ -832,6 +904,8 @@ mod tests {
             (Fault::ForgetsWatermark, found(|| Counts::boxed(Fault::ForgetsWatermark), 1), "a crash after"),
             (Fault::AddsToState, found(|| Counts::boxed(Fault::AddsToState), 1), "a crash after"),
             (Fault::LosesStates, found(|| Counts::boxed(Fault::LosesStates), 1), "without memory"),
+            (Fault::WritesAgain, found(|| Counts::boxed(Fault::WritesAgain), 1), "has rows again that were restored"),
+            (Fault::EvenWatermark, found(|| Counts::boxed(Fault::EvenWatermark), 1), "in the middle of watermark"),
             (Fault::OwnsAlone, found(|| Counts::boxed(Fault::None), 0), "a crash after"),
         ];
         for (fault, error, phrase) in cases {
@@ -870,6 +944,56 @@ mod tests {
         let rows = [row(false, "a"), row(false, "b"), row(true, "a"), row(false, "a")];
         assert_eq!(folded(&rows), Ok(vec!["b".to_owned(), "a".to_owned()]));
         assert_eq!(folded(&rows[2..]), Err("a is taken back and was not there".to_owned()));
+    }
+
+    /// Lets each key through when it comes for the first time. A task knows what all have seen before the last restart.
+    #[derive(Default)]
+    struct Firsts {
+        known: BTreeSet<i64>,
+        /// Something is known that no file has.
+        changed: bool,
+    }
+
+    impl Stage for Firsts {
+        fn on_batch(&mut self, batch: Batch, cx: &mut StageContext) -> Result<(), TaskError> {
+            for &key in column::i64(batch.array(0)).values {
+                if self.known.insert(key) {
+                    self.changed = true;
+                    cx.emit(rows(&[(key, 0)]));
+                }
+            }
+            Ok(())
+        }
+
+        fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
+            let mut table = TableRows::default();
+            if std::mem::take(&mut self.changed) {
+                let keys = column::from_i64(self.known.iter().copied().collect(), None);
+                table.push(Batch::new(vec![keys], self.known.len()), i64::MAX);
+            }
+            Ok(vec![table])
+        }
+
+        fn restore(&mut self, _table: usize, batch: &Batch, _watermark: Option<i64>) -> Result<(), TaskError> {
+            self.known.extend(column::i64(batch.array(0)).values);
+            Ok(())
+        }
+    }
+
+    fn checked_firsts(kind: TableKind, keys: usize) -> Result<(), String> {
+        let columns = Schema::new(vec![Field::new("key", ScalarType::Int64, false)]);
+        let (name, operator) = ("known".into(), Operator::default());
+        let spec = TableSpec { name, kind, version: 1, keys, columns, lifetime: None, operator };
+        let new: fn() -> Box<dyn Stage> = || Box::<Firsts>::default();
+        check(&[Link::new("firsts", new, ExchangePlan::Hash(vec![0])).table(spec)], &steps())
+    }
+
+    #[test]
+    fn what_every_task_must_know_goes_to_any_number_of_tasks() {
+        assert_eq!(checked_firsts(TableKind::Global, 1), Ok(()));
+        // Only the first task would know.
+        let error = checked_firsts(TableKind::Keyed, 0).unwrap_err();
+        assert!(error.contains("a crash after"), "{error}");
     }
 
     #[test]

@@ -238,9 +238,8 @@ impl StateFiles {
             let Share { stage, task, .. } = share;
             tracing::info!(stage, task, bytes, millis = begun.elapsed().as_millis() as u64, "state is restored");
         }
-        if let Some(watermark) = restored.watermark {
-            stage.restored(watermark);
-        }
+        // Also without a watermark: what has been restored is not to be written again.
+        stage.restored(restored.watermark.unwrap_or(i64::MIN));
         Ok(all_migrated)
     }
 
@@ -458,8 +457,15 @@ fn share_of(
     let same = before.windows(2).all(|pair| pair[0] == pair[1]);
     let first = before.first().copied().unwrap_or(Owner { watermark: None, ended: false });
     let everyone = spec.kind == TableKind::Global;
-    if everyone || spec.keys == 0 || (same && share.parallelism == 1 && listed == HashRange::ALL) {
-        if (everyone || share.task == 0) && !first.ended {
+    if everyone {
+        // What a task knew, others know on: it is of use until all have ended. Event time does not remove it.
+        if before.is_empty() || before.iter().any(|owner| !owner.ended) {
+            out.push((batch, None));
+        }
+        return;
+    }
+    if spec.keys == 0 || (same && share.parallelism == 1 && listed == HashRange::ALL) {
+        if share.task == 0 && !first.ended {
             out.push((batch, first.watermark));
         }
         return;

@@ -79,6 +79,8 @@ pub(super) struct Restored {
     pub(super) any_partition: Option<i64>,
     /// Of the sink, in task 0: what may not have been published.
     pub(super) tokens: Vec<Value>,
+    /// Of the sink, in task 0: what checkpoints have that were left behind, and may not have been published.
+    pub(super) left_behind: Vec<Value>,
 }
 
 /// How a task takes part in checkpoints.
@@ -185,7 +187,10 @@ impl Task {
         let restored = restored.unwrap_or_default();
         self.restore(&restored).await?;
         self.context.tracks_changes = self.checkpoints.managed.is_some();
+        // Windows have been closed by that end. Whatever the source could read since, a run without a crash has not read.
+        let had_ended = !restored.owners.is_empty() && restored.owners.iter().all(|owner| owner.ended);
         let (ended, source) = match feed {
+            Feed::Source(source, _) if had_ended => (Ended::Finished, Some(source)),
             Feed::Source(mut source, plan) => {
                 let ended = self.read_source(source.as_mut(), &plan, &restored).await?;
                 (ended, Some(source))
@@ -211,6 +216,9 @@ impl Task {
     /// Takes over what an earlier attempt has left: what its sinks have prepared, and state.
     async fn restore(&mut self, restored: &Restored) -> Result<(), Halt> {
         if let Some(sink) = &mut self.outputs.sink {
+            for token in &restored.left_behind {
+                sink.sink.publish_left_behind(token.clone()).await?;
+            }
             for token in &restored.tokens {
                 sink.sink.publish(token.clone()).await?;
             }
@@ -457,7 +465,7 @@ impl Task {
         self.outputs.announce(Message::Barrier(barrier)).await?;
         self.prepare(barrier.epoch).await?;
         let tokens = self.prepared.iter().map(|(_, token)| token.clone()).collect();
-        let state = TaskState { watermark: self.event_time, ended: false, source, tokens };
+        let state = TaskState { watermark: self.event_time, source, tokens, ..TaskState::default() };
         let times = SnapshotTimes { align: micros(align), snapshot: micros(begun.elapsed()), upload: 0 };
         self.upload(Some(barrier.epoch), barrier.epoch, state, tables, times);
         Ok(())
@@ -562,7 +570,7 @@ impl Task {
         let last = self.prepared.iter().filter(|(epoch, _)| *epoch > self.epoch);
         let tokens = last.map(|(_, token)| token.clone()).collect();
         self.ended = true;
-        let state = TaskState { watermark: self.event_time, ended: true, source, tokens };
+        let state = TaskState { watermark: self.event_time, ended: true, source, tokens, ..TaskState::default() };
         self.upload(None, self.epoch + 1, state, Vec::new(), SnapshotTimes::default());
         Ok(())
     }

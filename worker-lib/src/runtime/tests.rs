@@ -435,6 +435,37 @@ async fn keyed_table_goes_on(name: &str, state_memory: Option<u64>) {
     assert_eq!(found, expected);
 }
 
+/// Files may have come since, which a run without a crash would not have read, and windows have been closed.
+#[tokio::test]
+async fn a_source_that_had_ended_is_not_read_again() {
+    for (parallelism, ended, read) in [(2, [true, true], 0), (3, [true, true], 0), (2, [true, false], 40)] {
+        let name = format!("after the end, at {parallelism}, {ended:?}");
+        let plan = plan_to_sink(&name, 20, parallelism);
+        let mut manifest = manifest_of(&plan_to_sink(&name, 20, 2), &[]);
+        let task = |ended| TaskState { ended, source: Some(SourceState::default()), ..TaskState::default() };
+        manifest.stages[0].tasks = ended.map(task).to_vec();
+        manifest.stages[1].tasks = ended.map(|ended| TaskState { ended, ..TaskState::default() }).to_vec();
+        let (reports, mut reported) = mpsc::unbounded_channel();
+        let keeping = Keeping {
+            objects: Arc::new(MemoryObjects::new()),
+            job: "job".into(),
+            generation: 2,
+            reports,
+            restore: Some(Arc::new(manifest)),
+            compact_after: None,
+        };
+        let limits = Limits::default();
+        let job = Job::start(pipeline(&[]), &plan, limits, &Handle::current(), Some(keeping)).unwrap();
+        let mut said = 0;
+        while said < 2 * parallelism {
+            said += usize::from(matches!(reported.recv().await, Some(Report::Snapshot(_))));
+        }
+        job.controls().publish(1);
+        assert_eq!(job.wait().await, Ok(Ending::Finished));
+        assert_eq!(rows(&name).len(), read, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn a_plan_that_does_not_fit_is_refused_before_anything_runs() {
     let good = plan_to_sink("unfit", 1, 2);
@@ -473,7 +504,7 @@ fn with_other_tasks_a_partition_begins_at_the_least_watermark_unless_a_task_had_
         watermark: watermarks.iter().map(|(_, watermark)| *watermark).max(),
         ended,
         source: Some(SourceState { position: None, watermarks }),
-        tokens: vec![],
+        ..TaskState::default()
     };
     let begin = |tasks: Vec<TaskState>| {
         let state = StageState {
