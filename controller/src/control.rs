@@ -847,7 +847,7 @@ async fn claim(log: Log, restore: RestorePoint, keep: usize, generation: u64) ->
     let owner = uuid::Uuid::new_v4().to_string();
     let claim = log.claim_from(&restore, keep, generation, owner).await.map_err(|error| {
         let class = match &error {
-            LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
+            LogError::Object(error) if error.retryable() || error.is_full() => ErrorClass::Retryable,
             _ => ErrorClass::Fatal,
         };
         let mut failure = Failure::new(class, format!("cannot claim the job's checkpoints: {error}"));

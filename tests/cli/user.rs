@@ -120,6 +120,14 @@ impl User {
         self.start_into(command, stdout)
     }
 
+    /// At a terminal, with rows in a file.
+    pub(crate) fn start_at(&self, mut command: Command, terminal: impl Into<Stdio>) -> Running {
+        let (out, err) = (self.said("stdout"), self.said("stderr"));
+        self.runs.set(self.runs.get() + 1);
+        let child = command.stdout(File::create(&out).unwrap()).stderr(terminal).spawn().unwrap();
+        Running { child, stdout: out, stderr: err }
+    }
+
     /// With something else than a file behind stdout.
     pub(crate) fn start_into(&self, mut command: Command, stdout: impl Into<Stdio>) -> Running {
         let (out, err) = (self.said("stdout"), self.said("stderr"));
