@@ -180,6 +180,19 @@ impl Running {
         }
     }
 
+    /// As [`Self::wait_until`]; false: it has ended before.
+    pub(crate) fn reaches(&mut self, what: &str, condition: impl Fn(&Running) -> bool) -> bool {
+        let begun = Instant::now();
+        while !condition(self) {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no {what} in {PATIENCE:?}:\n{}", self.stderr());
+            thread::sleep(LOOK_EVERY);
+        }
+        true
+    }
+
     /// Waits for the end.
     pub(crate) fn ended(mut self) -> Ended {
         let begun = Instant::now();
