@@ -13,6 +13,12 @@ mod user;
 
 #[path = "cli/build.rs"]
 mod build;
+#[path = "cli/duckdb.rs"]
+mod duckdb;
+#[path = "cli/faults.rs"]
+mod faults;
+#[path = "cli/prompt.rs"]
+mod prompt;
 #[path = "cli/query.rs"]
 mod query;
 #[path = "cli/recovery.rs"]

@@ -79,6 +79,12 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Space is lacking. To ask again at once is of no use, but somebody may make room.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind as Kind;
+        matches!(self, ObjectError::Io { source, .. } if matches!(source.kind(), Kind::StorageFull | Kind::QuotaExceeded))
+    }
+
     /// Whether the same may succeed when it is asked again soon.
     pub fn retryable(&self) -> bool {
         use io::ErrorKind as Kind;
@@ -640,6 +646,7 @@ mod tests {
         ] {
             let error = ObjectError::Io { action: "read", path: "x".into(), source: kind.into() };
             assert_eq!((error.retryable(), error.hint().is_some()), (retryable, hint), "{error}");
+            assert_eq!(error.is_full(), kind == io::ErrorKind::StorageFull);
         }
     }
 }

@@ -186,7 +186,7 @@ impl Session {
         if let Some(from) = controller.checkpoint(at, &last.id, &at.restore).await.map_err(controller_failure)? {
             let changed = !compatibility::fits(&from, &compiled.plan);
             // What was prepared last may never have been published: then the job begins once more, does that, and ends.
-            let tokens = from.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| &task.tokens);
+            let tokens = from.stages.iter().flat_map(|stage| &stage.tasks).flat_map(|task| task.unpublished());
             if from.reason == Reason::End && changed {
                 return Err(Failure::usage(format!(
                     "state directory \"{directory}\" belongs to another query, \"{}\", which has processed all of its input",
@@ -203,7 +203,9 @@ impl Session {
             }
             let newest =
                 controller.checkpoint(at, &last.id, &RestorePoint::Latest).await.map_err(controller_failure)?;
-            progress.line(&if newest.as_ref() == Some(&from) {
+            // What is left to be published does not make it another one.
+            let is_newest = newest.is_some_and(|it| (it.epoch, it.generation) == (from.epoch, from.generation));
+            progress.line(&if is_newest {
                 format!("going on from checkpoint {}", from.epoch)
             } else {
                 format!(

@@ -1249,7 +1249,7 @@ async fn claim_running(log: Log, generation: u64) -> Result<Claim, Failure> {
 fn check_claim(claim: Result<Claim, LogError>, generation: u64) -> Result<Claim, Failure> {
     let claim = claim.map_err(|error| {
         let class = match &error {
-            LogError::Object(error) if error.retryable() => ErrorClass::Retryable,
+            LogError::Object(error) if error.retryable() || error.is_full() => ErrorClass::Retryable,
             _ => ErrorClass::Fatal,
         };
         let mut failure = Failure::new(class, format!("cannot claim the job's checkpoints: {error}"));

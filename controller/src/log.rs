@@ -174,7 +174,7 @@ impl LogError {
             LogError::Object(error) => error.hint(),
             LogError::Newer { .. } => Some("use the newer version"),
             LogError::Incomplete { .. } | LogError::Unreadable { .. } => {
-                Some("restore the job's directory from a backup, or start from a savepoint under another job")
+                Some("restore the job's directory from a backup, or begin anew, as another job")
             }
             LogError::Contended { .. } => Some("end the other programs that run this job"),
             LogError::SavepointName { .. } => Some("a name has 1 to 100 letters, digits, \"-\" and \"_\""),
@@ -748,6 +748,7 @@ pub(crate) mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use protocol::checkpoint::{Outside, Reason, StageState};
+    use serde_json::json;
 
     use super::*;
     use crate::collect::collect;
@@ -1482,8 +1483,107 @@ pub(crate) mod tests {
         (0i64..5, any::<bool>(), keep).prop_map(|(appends, stubborn, keep)| Life { appends, stubborn, keep })
     }
 
+    /// What can have become of an object's bytes.
+    #[derive(Clone, Debug)]
+    enum Damage {
+        Cut(prop::sample::Index),
+        Flip(prop::sample::Index, u8),
+        /// Something else is there.
+        Other(Vec<u8>),
+        /// As a newer version might write it.
+        Format(u32),
+    }
+
+    impl Damage {
+        fn of(&self, bytes: &[u8]) -> Bytes {
+            let mut bytes = bytes.to_vec();
+            match self {
+                Damage::Cut(at) => bytes.truncate(at.index(bytes.len())),
+                Damage::Flip(at, with) => {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= with;
+                }
+                Damage::Other(other) => bytes.clone_from(other),
+                Damage::Format(format) => {
+                    let text = String::from_utf8(bytes).unwrap();
+                    let known = format!("\"format\": {FORMAT}");
+                    bytes = text.replacen(&known, &format!("\"format\": {format}"), 1).into_bytes();
+                }
+            }
+            bytes.into()
+        }
+    }
+
+    fn any_damage() -> impl Strategy<Value = Damage> {
+        prop_oneof![
+            any::<prop::sample::Index>().prop_map(Damage::Cut),
+            (any::<prop::sample::Index>(), 1u8..).prop_map(|(at, with)| Damage::Flip(at, with)),
+            vec(any::<u8>(), 0..40).prop_map(Damage::Other),
+            (FORMAT + 1..).prop_map(Damage::Format),
+        ]
+    }
+
+    /// With something in every field.
+    fn full_manifest() -> Manifest {
+        let file = json!({
+            "path": "state/0000000002-1-0-0-groups.parquet", "sha256": "00", "bytes": 10, "rows": 2, "epoch": 2,
+            "generation": 1, "task": 0, "hashes": ["0000000000000000", "ffffffffffffffff"], "expires": 20,
+        });
+        let table = json!({
+            "name": "groups", "kind": "time_keyed", "version": 1, "keys": 1, "lifetime": { "column": 0, "nanos": 5 },
+            "columns": [{ "name": "start", "type": "int64", "nullable": false }], "files": [file],
+            "operator": { "kind": "tumble", "sources": ["bids"], "sinks": ["totals"], "rows": "bids" },
+        });
+        let task = json!({
+            "watermark": 7, "ended": false, "tokens": [{ "parts": [] }], "left_behind": [{ "parts": [] }],
+            "source": { "position": { "row": 3 }, "watermarks": [[0, 7]] },
+        });
+        let outside = json!({ "table": "bids", "connector": "kept" });
+        let stage = json!({
+            "stage": 0, "name": "bids", "operators": ["tumble"], "source": outside, "sink": outside, "tables": [table],
+            "tasks": [task],
+        });
+        Manifest { stages: vec![serde_json::from_value(stage).unwrap()], ..manifest(1) }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// Whatever becomes of a record or a savepoint, nobody panics, and the error says what it is about and what one can
+        /// do. Damage that leaves a document of the same kind is not seen: records have no digest.
+        #[test]
+        fn a_damaged_record_is_named(damage in any_damage(), which in 0usize..3) {
+            let objects = Arc::new(MemoryObjects::new());
+            let log = log(objects.clone());
+            let mut writer = log.writer(&now(log.claim(0, "a")).unwrap());
+            let epochs = [1, 2].map(|label| {
+                let manifest = Manifest { complete_micros: label, ..full_manifest() };
+                now(writer.append(manifest)).unwrap()
+            });
+            let saved = now(log.find(&RestorePoint::Epoch(epochs[0]), 2)).unwrap().unwrap();
+            now(log.save("kept", &saved)).unwrap();
+            let claim = now(log.claim_from(&RestorePoint::Epoch(epochs[0]), 2, 0, "b")).unwrap();
+            // A manifest; a fence that holds one; a savepoint.
+            let fence = format!("job/log/{}", record_file(claim.number));
+            let object = ["job/log/0000000003.json", fence.as_str(), "job/savepoints/kept.json"][which];
+            let bytes = damage.of(&now(objects.get(object)).unwrap().unwrap());
+            now(objects.put(object, bytes)).unwrap();
+
+            let point = RestorePoint::Savepoint("kept".into());
+            let errors = [
+                now(log.read()).err(),
+                now(log.manifests(5)).err(),
+                now(log.find(&point, 5)).err(),
+                now(log.savepoints()).err(),
+                now(collect(&log, 1, 2)).err(),
+                now(log.claim_from(&point, 5, 0, "c")).err(),
+            ];
+            for error in errors.into_iter().flatten() {
+                let text = error.to_string();
+                prop_assert!(text.contains(object) || text.contains("job/log"), "{}", text);
+                prop_assert!(error.hint().is_some(), "{}", text);
+            }
+        }
 
         /// Two or three controllers that each believe that the job is theirs, and a store that loses and delays.
         #[test]

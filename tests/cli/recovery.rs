@@ -1,14 +1,19 @@
 //! Processes that are killed at any moment, and go on: what lies in the sinks' directories at the end is what a run
-//! without a crash leaves.
+//! without a crash leaves. A worker is killed, or its controller, or both; the user stops it with a savepoint; and each run has
+//! another parallelism. One query has rows that pass and windows, with distinct values; the other one groups without a window, a
+//! join of windows, and Parquet.
 //!
 //! `STREAMWRIGHT_CRASHES=N` crashes N runs (a few, unless told otherwise), `SEED=n` at other moments.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use arrow::array::AsArray;
+use arrow::datatypes::UInt64Type;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 use crate::user::{User, children, is_alive, names, wait_for_end_of};
@@ -133,45 +138,95 @@ fn crashes() -> u64 {
 
 pub(crate) const OFTEN: [&str; 2] = ["--set", "default-checkpoint-interval=50ms"];
 
-/// Controller and worker are killed together, and started again until the input has ended.
-#[test]
-fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
+/// What happens to a run.
+#[derive(Clone, Copy, Debug)]
+enum Blow {
+    /// The controller has another one go on.
+    Worker,
+    /// Its worker goes with it.
+    Controller,
+    Both,
+    /// It is stopped with a savepoint, from which the next run goes on.
+    Savepoint,
+}
+
+fn kill(pid: u32) {
+    // SAFETY: `kill` takes numbers; the process is one that we have started, or its child.
+    unsafe { libc::kill(i32::try_from(pid).unwrap(), libc::SIGKILL) };
+}
+
+/// Whether the job has begun, so that it can be stopped with a checkpoint.
+fn has_checkpoint(user: &User) -> bool {
+    let checkpoints = user.path("state/checkpoints");
+    names(&checkpoints).iter().any(|job| names(&checkpoints.join(job).join("log")).len() > 1)
+}
+
+/// Runs a query again and again until its input has ended, with so many blows in all, and looks at what it has written.
+fn survives(query: fn(&User) -> String, check: fn(&User), blows: u64) {
     let mut random = Random::new();
-    let mut left = crashes();
+    let mut left = blows;
     while left > 0 {
         let user = User::new();
         let query = user.write("query.sql", &query(&user));
         let query = query.to_str().unwrap();
         // Compiled beforehand, so that the only children of a run are its workers.
         user.streamwright(&["build", query]).with_code(0);
+        let mut restore = None;
         for attempt in 0.. {
             let parallelism = ["1", "2", "3"][random.below(3) as usize];
+            let savepoint = format!("after-{attempt}");
             let mut arguments = vec!["run", "--state-dir", "state", "-p", parallelism, query];
             arguments.extend(OFTEN);
             // Files of state are merged as often as can be.
             arguments.extend(["--set", "pipeline.compaction.enabled=true"]);
             arguments.extend(["--set", "pipeline.compaction.checkpoints-to-compact=2"]);
+            arguments.extend(["--set", "pipeline.state-initial-backoff=50ms"]);
+            arguments.extend(["--savepoint-on-stop", &savepoint]);
+            let from: Option<String> = restore.take();
+            arguments.extend(from.iter().flat_map(|from| ["--restore", from.as_str()]));
             let mut running = user.start(user.command(&arguments));
-            let crash = left > 0 && attempt < 4;
-            if !crash {
+            if left == 0 || attempt >= 4 {
+                running.ended().with_code(0);
+                break;
+            }
+            if !running.reaches("worker", |run| !children(run.pid()).is_empty()) {
+                // There was nothing left to do.
                 running.ended().with_code(0);
                 break;
             }
             left -= 1;
-            running.wait_until("worker", |run| !children(run.pid()).is_empty());
             thread::sleep(Duration::from_millis(random.below(700)));
             let workers = children(running.pid());
-            let only_the_worker = random.below(3) == 0;
-            if only_the_worker {
-                // The controller has another one go on.
-                for worker in &workers {
-                    // SAFETY: `kill` takes numbers; the process is a child of one that we have started.
-                    unsafe { libc::kill(i32::try_from(*worker).unwrap(), libc::SIGKILL) };
+            let blow = [Blow::Worker, Blow::Controller, Blow::Both, Blow::Savepoint][random.below(4) as usize];
+            println!("{blow:?}");
+            match blow {
+                Blow::Worker => {
+                    workers.into_iter().for_each(kill);
+                    running.ended().with_code(0);
+                    break;
                 }
-                running.ended().with_code(0);
-                break;
+                Blow::Controller => kill(running.pid()),
+                Blow::Both => {
+                    // Either may be the first to go.
+                    let mut both = [workers.clone(), vec![running.pid()]].concat();
+                    if random.below(2) == 0 {
+                        both.reverse();
+                    }
+                    both.into_iter().for_each(kill);
+                }
+                Blow::Savepoint => {
+                    // One that has begun to end is not to be stopped any more, and says so.
+                    if running.reaches("checkpoint", |_| has_checkpoint(&user)) {
+                        running.signal(libc::SIGINT);
+                    }
+                    let ended = running.ended();
+                    if !ended.stderr.contains(&format!("savepoint \"{savepoint}\" is checkpoint ")) {
+                        continue;
+                    }
+                    restore = Some(format!("savepoint:{savepoint}"));
+                    continue;
+                }
             }
-            running.signal(libc::SIGKILL);
             drop(running);
             workers.into_iter().for_each(wait_for_end_of);
         }
@@ -290,6 +345,92 @@ fn a_worker_does_not_wait_for_ever() {
     running.signal(libc::SIGKILL);
     drop(running);
     workers.into_iter().for_each(wait_for_end_of);
+}
+
+#[test]
+fn whatever_is_killed_whenever_the_output_is_that_of_one_run() {
+    survives(query, check, crashes());
+}
+
+/// Changes of groups, pairs of windows, and Parquet.
+fn other_query(user: &User) -> String {
+    format!(
+        "CREATE TABLE beats WITH (connector = 'impulse', event_rate = '20000', message_count = '{ROWS}',
+             start_time = '2026-01-01T00:00:00Z', event_time_interval = '1ms');
+         CREATE TABLE totals WITH (connector = 'filesystem', path = '{totals}', format = 'debezium_json', type = 'sink');
+         CREATE TABLE pairs WITH (connector = 'filesystem', path = '{pairs}', format = 'json', type = 'sink');
+         CREATE TABLE kept WITH (connector = 'filesystem', path = '{kept}', format = 'parquet', type = 'sink');
+         CREATE VIEW sums AS
+             SELECT tumble(INTERVAL '1 second') AS window, counter % {KEYS} AS k, count(*) AS n, sum(counter) AS total
+             FROM beats GROUP BY window, k;
+         CREATE VIEW evens AS
+             SELECT tumble(INTERVAL '1 second') AS window, counter % {KEYS} AS k, count(*) AS n
+             FROM beats WHERE counter % 2 = 0 GROUP BY window, k;
+         INSERT INTO totals SELECT counter % {KEYS} AS k, count(*) AS n, sum(counter) AS total FROM beats GROUP BY k;
+         INSERT INTO pairs SELECT a.window.start AS start, a.k, a.n, a.total, b.n AS evens
+             FROM sums AS a JOIN evens AS b ON a.window = b.window AND a.k = b.k;
+         INSERT INTO kept SELECT counter FROM beats;",
+        totals = user.path("totals").display(),
+        pairs = user.path("pairs").display(),
+        kept = user.path("kept").display(),
+    )
+}
+
+fn check_other(user: &User) {
+    // What is left when changes have been applied, whatever their order.
+    let mut groups: BTreeMap<(u64, u64, u64), i64> = BTreeMap::new();
+    for change in rows(&user.path("totals")) {
+        for (side, sign) in [("before", -1), ("after", 1)] {
+            if let Some(row) = change[side].as_object() {
+                let number = |name: &str| row[name].as_u64().unwrap();
+                *groups.entry((number("k"), number("n"), number("total"))).or_default() += sign;
+            }
+        }
+    }
+    groups.retain(|_, count| *count != 0);
+    let mut expected: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for counter in 0..ROWS {
+        let sum = expected.entry(counter % KEYS).or_default();
+        *sum = (sum.0 + 1, sum.1 + counter);
+    }
+    let expected = expected.into_iter().map(|(k, (n, total))| ((k, n, total), 1)).collect();
+    assert_eq!(groups, expected, "each group once");
+
+    let expected = expected_sums();
+    let mut evens: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    for counter in (0..ROWS).step_by(2) {
+        *evens.entry((counter / ROWS_PER_WINDOW, counter % KEYS)).or_default() += 1;
+    }
+    let mut seen = BTreeSet::new();
+    for row in rows(&user.path("pairs")) {
+        let start: time::Seconds = row["start"].as_str().unwrap().into();
+        let number = |name: &str| row[name].as_u64().unwrap();
+        let group = (start.0, number("k"));
+        let (n, total, _) = expected[&group];
+        assert_eq!((number("n"), number("total"), number("evens")), (n, total, evens[&group]), "{row}");
+        assert!(seen.insert(group), "{row} is there twice");
+    }
+    assert_eq!(seen.len(), expected.len(), "each window and key once");
+
+    let mut kept = Vec::new();
+    for name in names(&user.path("kept")) {
+        let file = File::open(user.path("kept").join(&name)).unwrap();
+        for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            kept.extend_from_slice(batch.column(0).as_primitive::<UInt64Type>().values());
+        }
+    }
+    kept.sort_unstable();
+    assert!(kept.iter().copied().eq(0..ROWS), "each row once: {} rows", kept.len());
+    for directory in ["totals", "pairs", "kept"] {
+        let hidden: Vec<_> = names(&user.path(directory)).into_iter().filter(|name| name.starts_with('.')).collect();
+        assert!(hidden.is_empty(), "{hidden:?}");
+    }
+}
+
+#[test]
+fn so_is_that_of_groups_without_a_window_of_joins_and_in_parquet() {
+    survives(other_query, check_other, crashes());
 }
 
 /// Ctrl-C keeps windows open in a checkpoint, and the next run goes on with them, at another parallelism too.

@@ -11,7 +11,7 @@ use crate::recovery::{self, KEYS, OFTEN, ROWS, ROWS_PER_WINDOW, endless, rows};
 use crate::user::{Ended, User, names};
 
 /// Midnight before 2026's first second, in nanoseconds since the epoch.
-const START: i64 = 1_767_225_600_000_000_000;
+pub(crate) const START: i64 = 1_767_225_600_000_000_000;
 
 /// `streamwright run --state-dir state ... QUERY`, not to its end: Ctrl-C once so many rows are in a sink's directory.
 fn stopped_after(user: &User, directory: &str, least: usize, query: &str, more: &[&str]) -> Ended {
@@ -25,7 +25,7 @@ fn stopped_after(user: &User, directory: &str, least: usize, query: &str, more: 
 }
 
 /// The query of the recovery tests, stopped with a savepoint.
-fn stopped_with_savepoint(user: &User) -> String {
+pub(crate) fn stopped_with_savepoint(user: &User) -> String {
     let query = user.write("query.sql", &recovery::query(user)).display().to_string();
     user.streamwright(&["build", &query]).with_code(0);
     let ended = stopped_after(user, "each", 3 * ROWS_PER_WINDOW as usize, &query, &["--savepoint-on-stop", "first"]);
@@ -33,7 +33,7 @@ fn stopped_with_savepoint(user: &User) -> String {
     query
 }
 
-fn json(user: &User, arguments: &[&str]) -> Value {
+pub(crate) fn json(user: &User, arguments: &[&str]) -> Value {
     let ended = user.streamwright(&[&["state"][..], arguments, &["-s", "state", "--json"]].concat()).with_code(0);
     serde_json::from_str(&ended.stdout).unwrap()
 }
@@ -263,7 +263,7 @@ fn a_state_file_that_was_damaged_is_not_exported() {
 // --- queries that change -------------------------------------------------------------------------------------------
 
 /// Aggregates of windows by `counter % 7`.
-fn windows(user: &User, width: &str, aggregates: &str) -> String {
+pub(crate) fn windows(user: &User, width: &str, aggregates: &str) -> String {
     format!(
         "CREATE TABLE beats WITH (connector = 'impulse', event_rate = '20000', message_count = '{ROWS}',
              start_time = '2026-01-01T00:00:00Z', event_time_interval = '1ms');
@@ -276,10 +276,12 @@ fn windows(user: &User, width: &str, aggregates: &str) -> String {
     )
 }
 
+/// An aggregate less than before.
+pub(crate) const WITHOUT_TOTAL: &str = "count(*) AS n";
 const BEFORE: &str = "count(*) AS n, sum(counter) AS total";
 
 /// A run of [`BEFORE`] that was stopped with windows open.
-fn stopped_before_the_change() -> User {
+pub(crate) fn stopped_before_the_change() -> User {
     let user = User::new();
     let query = user.write("before.sql", &windows(&user, "1 second", BEFORE)).display().to_string();
     user.streamwright(&["build", &query]).with_code(0);
@@ -288,7 +290,7 @@ fn stopped_before_the_change() -> User {
 }
 
 /// All windows and keys are there, each once, with the right count.
-fn check_counts(user: &User) {
+pub(crate) fn check_counts(user: &User) {
     let expected = recovery::expected_sums();
     let found = rows(&user.path("sums"));
     assert_eq!(found.len(), expected.len(), "each window and key once");
@@ -305,7 +307,7 @@ fn check_counts(user: &User) {
 #[test]
 fn state_goes_on_in_a_query_with_an_aggregate_less() {
     let user = stopped_before_the_change();
-    let query = user.write("after.sql", &windows(&user, "1 second", "count(*) AS n")).display().to_string();
+    let query = user.write("after.sql", &windows(&user, "1 second", WITHOUT_TOTAL)).display().to_string();
     let verdict = ": sum(counter) is dropped";
     let told = user.streamwright(&["state", "diff", "latest", &query, "-s", "state"]).with_code(0).stdout;
     assert!(told.contains("  migrate  tumble by ") && told.contains(verdict), "{told}");

@@ -120,6 +120,14 @@ impl User {
         self.start_into(command, stdout)
     }
 
+    /// At a terminal, with rows in a file.
+    pub(crate) fn start_at(&self, mut command: Command, terminal: impl Into<Stdio>) -> Running {
+        let (out, err) = (self.said("stdout"), self.said("stderr"));
+        self.runs.set(self.runs.get() + 1);
+        let child = command.stdout(File::create(&out).unwrap()).stderr(terminal).spawn().unwrap();
+        Running { child, stdout: out, stderr: err }
+    }
+
     /// With something else than a file behind stdout.
     pub(crate) fn start_into(&self, mut command: Command, stdout: impl Into<Stdio>) -> Running {
         let (out, err) = (self.said("stdout"), self.said("stderr"));
@@ -170,6 +178,19 @@ impl Running {
             assert!(begun.elapsed() < PATIENCE, "no {what} in {PATIENCE:?}:\n{}", self.stderr());
             thread::sleep(LOOK_EVERY);
         }
+    }
+
+    /// As [`Self::wait_until`]; false: it has ended before.
+    pub(crate) fn reaches(&mut self, what: &str, condition: impl Fn(&Running) -> bool) -> bool {
+        let begun = Instant::now();
+        while !condition(self) {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no {what} in {PATIENCE:?}:\n{}", self.stderr());
+            thread::sleep(LOOK_EVERY);
+        }
+        true
     }
 
     /// Waits for the end.

@@ -12,7 +12,7 @@ use arrow::datatypes::Int64Type;
 use connectors_options::{Options, find};
 use parquet::arrow::ArrowWriter;
 use schema::{Changelog, EVENT_TIME, Field, ScalarType, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 use worker_lib::connector::{
     Attempt, Sink, SinkContext, SinkCounters, Source, SourceContext, SourceCounters, SourceEvent,
 };
@@ -834,4 +834,31 @@ async fn a_parquet_file_does_not_go_back_behind_its_last_checkpoint() {
     second.publish(tokens[1].clone()).await.unwrap();
     second.discard_leftovers().await.unwrap();
     assert_eq!(read("single_file", &pairs).await.unwrap(), [0, 0, 1, 1]);
+}
+
+#[tokio::test]
+async fn tokens_that_make_no_sense_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = text(&directory.path().join("out"));
+    let senseless = [
+        Value::Null,
+        json!({}),
+        json!([]),
+        json!("parts"),
+        json!({ "path": 1, "bytes": 2 }),
+        json!({ "path": path }),
+        json!({ "path": path, "bytes": -1 }),
+        json!({ "path": path, "bytes": 1.5 }),
+        json!({ "parts": [{}] }),
+        json!({ "parts": [{ "from": "a" }] }),
+        json!({ "parts": { "from": "a", "to": "b" } }),
+    ];
+    for (connector, format) in [("filesystem", "json"), ("single_file", "json"), ("single_file", "parquet")] {
+        for token in &senseless {
+            let (mut sink, _) = sink(connector, &[("path", &path), ("format", format)], 2).unwrap();
+            let error = sink.publish(token.clone()).await.unwrap_err();
+            assert!(error.message.contains(&token.to_string()), "{connector}, {format}: {error}");
+        }
+    }
+    assert!(!directory.path().join("out").exists());
 }

@@ -312,6 +312,7 @@ impl StateFiles {
         };
         found.ok_or_else(|| {
             TaskError::fatal(format!("the checkpoint's file \"{}/{name}\" is missing", self.objects.url()))
+                .with_hint("restore an older checkpoint, and check the storage")
         })
     }
 
@@ -554,6 +555,8 @@ fn unencodable(error: impl std::fmt::Display) -> TaskError {
 #[cfg(test)]
 mod tests {
     use artifacts::objects::MemoryObjects;
+    use futures::FutureExt as _;
+    use proptest::prelude::*;
     use schema::{Field, ScalarType};
 
     use super::*;
@@ -596,6 +599,38 @@ mod tests {
                 let error = files.read(&spec(), &file, share, &before).await.unwrap_err();
                 assert!(error.message.contains("is damaged: its digest is"), "{error}");
                 bytes[at] ^= 1;
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Not a bit of a state file can change without being noticed.
+        #[test]
+        fn a_damaged_state_file_is_named_and_not_read(at in any::<prop::sample::Index>(), with in 1u8.., cut in any::<bool>()) {
+            let spec = TableSpec { name: "counts".into(), ..spec() };
+            let objects = Arc::new(MemoryObjects::new());
+            let files = StateFiles { objects: objects.clone(), job: "job".into(), generation: 1 };
+            let share = Share { stage: 0, task: 0, parallelism: 1 };
+            let mut rows = TableRows::default();
+            rows.push(Batch::new(vec![column::from_i64((0..50).collect(), None)], 50), 0);
+            let now = |file| files.read(&spec, file, share, &[Owner { watermark: None, ended: false }]).now_or_never().unwrap();
+            let file = files.write(&spec, rows, share, 2).now_or_never().unwrap().unwrap().remove(0);
+            prop_assert_eq!(now(&file).unwrap().iter().map(|(batch, _)| batch.rows).sum::<usize>(), 50);
+
+            let name = format!("job/{}", file.path);
+            let mut bytes = objects.get(&name).now_or_never().unwrap().unwrap().unwrap().to_vec();
+            let at = at.index(bytes.len());
+            if cut { bytes.truncate(at) } else { bytes[at] ^= with }
+            objects.put(&name, bytes.into()).now_or_never().unwrap().unwrap();
+            let damaged = now(&file).unwrap_err();
+            prop_assert!(damaged.message.contains(&name) && damaged.message.contains("is damaged"), "{}", damaged);
+            objects.delete(&name).now_or_never().unwrap().unwrap();
+            let missing = now(&file).unwrap_err();
+            prop_assert!(missing.message.contains(&name) && missing.message.contains("is missing"), "{}", missing);
+            for error in [damaged, missing] {
+                prop_assert!(error.hint.is_some() && error.class == crate::ErrorClass::Fatal, "{}", error);
             }
         }
     }
