@@ -226,7 +226,8 @@ impl Updating {
         for &group in &self.numbers {
             if self.changed.add(group) {
                 let updated = &mut self.updated[group as usize];
-                if *updated != UNKNOWN && *updated <= oldest {
+                // One of which nothing is known may have a state all the same: that of a forgotten group, restored.
+                if *updated <= oldest {
                     *updated = UNKNOWN;
                     self.begun_anew.push(group);
                 }

@@ -2,11 +2,11 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Avg, AvgDecimal, Count, MaxText, Min, Sum};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::scalar::Errors;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 4, fused from:
 /// - rows of stage 3
@@ -165,64 +165,12 @@ impl TumbleByAuctionLength {
 
     /// Rows of the groups of a window: keys, window, states.
     fn state_rows(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let values = column::dense(rows, |row| states[row].n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
-        columns.push(column::from_i32(values, nulls));
-        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
-        columns.push(column::from_f64(values, nulls));
-        let values = column::dense(rows, |row| states[row].mean.count());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].filtered.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
-        columns.push(column::from_decimal(values, nulls, 20, 2));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
-        columns.push(column::from_decimal(values, nulls, 38, 2));
-        let values = column::dense(rows, |row| states[row].mean_owed.count());
-        columns.push(column::from_i64(values, None));
-        Batch::new(columns, rows)
+        changed.states(state_columns(&self.states.changed(changed)))
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Result<Batch, TaskError> {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let errors = Errors::new();
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        let values = column::dense(rows, |row| states[row].n.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
-        columns.push(column::from_i32(values, nulls));
-        columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.finish());
-        columns.push(column::from_f64(values, nulls));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].filtered.finish(),
-        );
-        columns.push(column::from_i64(values, nulls));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].owed.finish_decimal(20, 2, &errors),
-        );
-        columns.push(column::from_decimal(values, nulls, 20, 2));
-        let (values, nulls) = column::dense_opt(
-            rows,
-            |row| states[row].mean_owed.finish(2, 14, 6, &errors),
-        );
-        columns.push(column::from_decimal(values, nulls, 14, 6));
-        errors.check()?;
-        Ok(Batch::new(columns, rows))
+        Ok(closed.results(result_columns(self.states.closed(closed))?))
     }
 
     /// Takes results through the rest of the stage.
@@ -231,6 +179,60 @@ impl TumbleByAuctionLength {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// States of groups.
+fn state_columns(states: &[TumbleByAuctionLengthState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+    columns.push(column::from_i32(values, nulls));
+    columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.sum());
+    columns.push(column::from_f64(values, nulls));
+    let values = column::dense(rows, |row| states[row].mean.count());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].filtered.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].owed.finish());
+    columns.push(column::from_decimal(values, nulls, 20, 2));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean_owed.sum());
+    columns.push(column::from_decimal(values, nulls, 38, 2));
+    let values = column::dense(rows, |row| states[row].mean_owed.count());
+    columns.push(column::from_i64(values, None));
+    columns
+}
+
+/// Results of groups.
+fn result_columns(
+    states: &[TumbleByAuctionLengthState],
+) -> Result<Vec<ArrayRef>, TaskError> {
+    let rows = states.len();
+    let errors = Errors::new();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].n.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].low.finish());
+    columns.push(column::from_i32(values, nulls));
+    columns.push(column::dense_text_opt(rows, |row| states[row].high.finish()));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].mean.finish());
+    columns.push(column::from_f64(values, nulls));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].filtered.finish());
+    columns.push(column::from_i64(values, nulls));
+    let (values, nulls) = column::dense_opt(
+        rows,
+        |row| states[row].owed.finish_decimal(20, 2, &errors),
+    );
+    columns.push(column::from_decimal(values, nulls, 20, 2));
+    let (values, nulls) = column::dense_opt(
+        rows,
+        |row| states[row].mean_owed.finish(2, 14, 6, &errors),
+    );
+    columns.push(column::from_decimal(values, nulls, 14, 6));
+    errors.check()?;
+    Ok(columns)
 }
 
 /// `SELECT window.start, n`

@@ -2,10 +2,10 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Distinct, Sum};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 2, fused from:
 /// - rows of stage 1
@@ -188,26 +188,15 @@ impl TumbleByChannel {
 
     /// Rows of the groups of a window: keys, window, states.
     fn state_rows(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        changed.states(group_columns(&self.states.changed(changed)))
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        columns.push(column::from_i64(self.n.finish(closed), None));
-        columns.push(column::from_i64(self.web.finish(closed), None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        let mut columns = group_columns(self.states.closed(closed));
+        columns.insert(0, column::from_i64(self.n.finish(closed), None));
+        columns.insert(1, column::from_i64(self.web.finish(closed), None));
+        closed.results(columns)
     }
 
     /// Takes results through the rest of the stage.
@@ -216,6 +205,15 @@ impl TumbleByChannel {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[TumbleByChannelState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].ratio.finish());
+    columns.push(column::from_i64(values, nulls));
+    columns
 }
 
 /// `SELECT window.start, n`

@@ -2,10 +2,10 @@
 
 use worker_lib::{column, Batch, Stage, StageContext, TaskError};
 use worker_lib::agg::{Count, Sum};
-use worker_lib::column::ScalarType;
+use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Changed, Closed, Input, States, Tumble};
+use worker_lib::window::{Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -144,28 +144,12 @@ impl TumbleByAuction {
 
     /// Rows of the groups of a window: keys, window, states.
     fn state_rows(&self, changed: &Changed) -> Batch {
-        let rows = changed.groups.len();
-        let states = self.states.changed(changed);
-        let mut columns = changed.keys.clone();
-        columns.push(changed.window_start());
-        let values = column::dense(rows, |row| states[row].bids.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        changed.states(group_columns(&self.states.changed(changed)))
     }
 
     /// Results of closed windows.
     fn results(&self, closed: &Closed) -> Batch {
-        let rows = closed.groups.len();
-        let states = self.states.closed(closed);
-        let mut columns = closed.keys.clone();
-        columns.push(closed.window());
-        let values = column::dense(rows, |row| states[row].bids.finish());
-        columns.push(column::from_i64(values, None));
-        let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
-        columns.push(column::from_i64(values, nulls));
-        Batch::new(columns, rows)
+        closed.results(group_columns(self.states.closed(closed)))
     }
 
     /// Takes results through the rest of the stage.
@@ -173,4 +157,15 @@ impl TumbleByAuction {
         cx.emit(batch);
         Ok(())
     }
+}
+
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[TumbleByAuctionState]) -> Vec<ArrayRef> {
+    let rows = states.len();
+    let mut columns = Vec::new();
+    let values = column::dense(rows, |row| states[row].bids.finish());
+    columns.push(column::from_i64(values, None));
+    let (values, nulls) = column::dense_opt(rows, |row| states[row].total.finish());
+    columns.push(column::from_i64(values, nulls));
+    columns
 }

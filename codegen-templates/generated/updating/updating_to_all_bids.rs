@@ -60,7 +60,7 @@ impl Stage for UpdatingToAllBids {
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
         while let Some(saved) = self.groups.next_unsaved(&mut table)? {
-            let states = state_columns(&self.states.saved(&saved));
+            let states = group_columns(&self.states.saved(&saved));
             table.keep(saved.batch(states));
         }
         Ok(vec![table])
@@ -84,7 +84,7 @@ impl Stage for UpdatingToAllBids {
     fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
         self.flush(cx)?;
         while let Some(cold) = self.groups.next_cold(portion, cx)? {
-            let states = state_columns(&self.states.saved(&cold));
+            let states = group_columns(&self.states.saved(&cold));
             self.states.keep(self.groups.freeze(cold, states)?);
         }
         Ok(())
@@ -115,8 +115,8 @@ impl UpdatingToAllBids {
                 .groups
                 .changes(
                     &changed,
-                    &results(self.states.before(&changed)),
-                    &results(&self.states.after(&changed)),
+                    &group_columns(self.states.before(&changed)),
+                    &group_columns(&self.states.after(&changed)),
                 );
             if batch.rows > 0 {
                 self.pass_on(batch, cx)?;
@@ -153,17 +153,8 @@ impl UpdatingToAllBids {
     }
 }
 
-/// Aggregates of groups.
-fn results(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
-    let rows = states.len();
-    let mut columns = Vec::new();
-    let values = column::dense(rows, |row| states[row].n.finish());
-    columns.push(column::from_i64(values, None));
-    columns
-}
-
-/// States of groups.
-fn state_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
+/// Aggregates of groups, as columns.
+fn group_columns(states: &[UpdatingToAllBidsState]) -> Vec<ArrayRef> {
     let rows = states.len();
     let mut columns = Vec::new();
     let values = column::dense(rows, |row| states[row].n.finish());

@@ -54,7 +54,7 @@ const JOINED: &str = "SELECT a.auction FROM
 fn rows_that_pair_with_none_are_asked_only_what_cannot_fail() {
     for (condition, moves) in [
         ("n > 1", true),
-        ("n > 1 OR c LIKE 'a%'", true),
+        ("(n > 1 OR c LIKE 'a%')", true),
         ("CAST(c AS INT) > 1", false),
         ("TRY_CAST(c AS INT) > 1", true),
         ("CAST(n AS DOUBLE) > 1.5", true),
