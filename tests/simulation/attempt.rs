@@ -344,8 +344,13 @@ impl Control {
     }
 
     fn over_log(&self, error: LogError) -> Outcome {
-        // A checkpoint that is not retained any more is no choice; a savepoint is there.
-        if !matches!((&error, &self.point), (LogError::Missing { .. }, RestorePoint::Epoch(_))) {
+        let may_be_gone = match &self.point {
+            RestorePoint::Latest => false,
+            // It is not retained any more.
+            RestorePoint::Epoch(_) => true,
+            RestorePoint::Savepoint(_) => !self.me.world.is_about_to_go_back(&self.me.name),
+        };
+        if !(may_be_gone && matches!(error, LogError::Missing { .. })) {
             damaged(&self.me.world, &error);
         }
         self.over(error)

@@ -443,7 +443,7 @@ fn take_over(state: &StageState, share: Share) -> Restored {
     let live = state.tasks.iter().filter(|task| !task.ended).filter_map(|task| task.source.as_ref());
     let least = |source: &SourceState| source.watermarks.iter().map(|(_, watermark)| *watermark).min();
     let of_first = |tokens: fn(&TaskState) -> &[serde_json::Value]| match share.task {
-        0 => state.tasks.iter().flat_map(|task| tokens(task)).cloned().collect(),
+        0 => state.tasks.iter().flat_map(tokens).cloned().collect(),
         _ => Vec::new(),
     };
     let mut restored = Restored {
