@@ -67,14 +67,24 @@ impl Message for Word {
     }
 }
 
+/// How an attempt begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beginning {
+    /// With a worker of its own, where the job was.
+    On,
+    /// At an earlier checkpoint, or a savepoint.
+    Back,
+    /// With the worker that runs.
+    Adopting,
+}
+
 pub(crate) struct Attempt {
     pub(crate) controller: Arc<Process>,
     pub(crate) worker: Arc<Process>,
     pub(crate) link: Arc<Link>,
     /// The user wants it to stop with a checkpoint.
     pub(crate) stop: Arc<Notify>,
-    /// It goes on from an earlier checkpoint, or from a savepoint.
-    pub(crate) back: bool,
+    pub(crate) beginning: Beginning,
     pub(crate) ended: JoinHandle<Outcome>,
 }
 
@@ -82,11 +92,18 @@ impl Attempt {
     /// On from where the job was, perhaps with a worker that runs; or, unless it is to be `calm`, back.
     pub(crate) fn start(world: &Arc<World>, number: u64, calm: bool) -> Attempt {
         let name = |role: &str| format!("{role} {number}");
-        let point = if calm { RestorePoint::Latest } else { world.choose(&name("controller")) };
+        // A worker that runs is mostly gone on with, as few do.
+        let on = calm || running().is_some() && !world.random.one_in(3);
+        let point = if on { RestorePoint::Latest } else { world.choose(&name("controller")) };
         let back = point != RestorePoint::Latest;
         let process = |role: &str| Arc::new(Process::new(world.clone(), name(role), back));
         // A worker has gone on from where the job was. Who goes back starts another, and that one is a zombie.
         let adopts = running().filter(|_| !back && !world.random.one_in(4));
+        let beginning = match &adopts {
+            _ if back => Beginning::Back,
+            Some(_) => Beginning::Adopting,
+            None => Beginning::On,
+        };
         let controller = process("controller");
         let worker = adopts.as_ref().map_or_else(|| process("worker"), |running| running.worker.clone());
         let link = Arc::new(Link::new(world.clone()));
@@ -107,7 +124,7 @@ impl Attempt {
             let (log, generation) = (Log::new(Arc::new(Remote(zombie.clone())), JOB), world.generation());
             spawn_collect(zombie, log, generation);
         }
-        Attempt { controller, worker, link, stop, back, ended: tokio::spawn(control.run()) }
+        Attempt { controller, worker, link, stop, beginning, ended: tokio::spawn(control.run()) }
     }
 }
 
@@ -344,8 +361,13 @@ impl Control {
     }
 
     fn over_log(&self, error: LogError) -> Outcome {
-        // A checkpoint that is not retained any more is no choice; a savepoint is there.
-        if !matches!((&error, &self.point), (LogError::Missing { .. }, RestorePoint::Epoch(_))) {
+        let may_be_gone = match &self.point {
+            RestorePoint::Latest => false,
+            // It is not retained any more.
+            RestorePoint::Epoch(_) => true,
+            RestorePoint::Savepoint(_) => !self.me.world.is_about_to_go_back(&self.me.name),
+        };
+        if !(may_be_gone && matches!(error, LogError::Missing { .. })) {
             damaged(&self.me.world, &error);
         }
         self.over(error)

@@ -23,10 +23,10 @@ use tokio::runtime::Builder;
 use tokio::task::JoinError;
 use tokio::time::{sleep, timeout};
 
-use crate::attempt::{Attempt, Outcome};
+use crate::attempt::{Attempt, Beginning, Outcome};
 use crate::oracle::{Oracle, Violation};
 use crate::pipeline::forget_workers;
-use crate::process::{Doom, Fate, Side, Step, moments, moments_of_restoring};
+use crate::process::{Doom, Fate, Side, Step, moments, moments_of_adopting, moments_of_restoring};
 use crate::reattach::forget_board;
 use crate::world::{Random, World};
 
@@ -79,7 +79,7 @@ async fn attempts(world: &Arc<World>) {
         }
         let mut attempt = Attempt::start(world, number, number > troubles);
         let outcome = if number <= troubles {
-            Trouble::any(&world.random, attempt.back).befalls(world, &mut attempt).await
+            Trouble::any(&world.random, attempt.beginning).befalls(world, &mut attempt).await
         } else {
             world.calm();
             timeout(CALM, &mut attempt.ended).await.ok().and_then(|ended| outcome(world, ended))
@@ -122,8 +122,8 @@ enum Trouble {
 }
 
 impl Trouble {
-    /// `back`: what is of interest is how it begins.
-    fn any(random: &Random, back: bool) -> Trouble {
+    /// Of an attempt that goes back or adopts, what is of interest is how it begins.
+    fn any(random: &Random, beginning: Beginning) -> Trouble {
         match random.below(20) {
             0 => Trouble::ControllerDies,
             1 => Trouble::WorkerDies,
@@ -133,7 +133,11 @@ impl Trouble {
             5 => Trouble::Slander,
             6..10 => Trouble::Stop,
             _ => {
-                let at: Vec<_> = if back { moments_of_restoring().collect() } else { moments().collect() };
+                let at: Vec<_> = match beginning {
+                    Beginning::On => moments().collect(),
+                    Beginning::Back => moments_of_restoring().collect(),
+                    Beginning::Adopting => moments_of_adopting().collect(),
+                };
                 let (step, side) = random.pick(&at);
                 let turn = 1 + random.below(step.often());
                 let fate = if random.one_in(2) { Fate::Dies } else { Fate::StandsStill(random.millis(3_000)) };

@@ -218,6 +218,11 @@ impl Books {
         }
     }
 
+    /// To a savepoint.
+    pub(crate) fn is_about_to_go_back(&self, who: &str) -> bool {
+        self.chosen.contains_key(who)
+    }
+
     /// Savepoints that their user may remove: nobody is about to go back to them.
     pub(crate) fn removable(&self) -> Vec<String> {
         let is_chosen = |object: &str| self.chosen.values().any(|name| savepoint_name(object) == Some(name));

@@ -110,6 +110,12 @@ pub(crate) fn moments_of_restoring() -> impl Iterator<Item = (Step, Side)> {
     moments().filter(move |(step, _)| steps.contains(step))
 }
 
+/// Those of an attempt that goes on with a worker that runs, up to what was in flight.
+pub(crate) fn moments_of_adopting() -> impl Iterator<Item = (Step, Side)> {
+    let steps = [Step::Fence, Step::OrderAdopt, Step::Record, Step::OrderPublish, Step::Register, Step::ReportSnapshot];
+    moments().filter(move |(step, _)| steps.contains(step))
+}
+
 /// What happens to a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fate {

@@ -283,6 +283,12 @@ impl World {
         point
     }
 
+    /// Whether `who` may rely on the savepoint that it was to go back to. Once its fence has been there, the user may remove
+    /// it; a zombie that then finds that its fence does not count looks for it in vain.
+    pub(crate) fn is_about_to_go_back(&self, who: &str) -> bool {
+        self.books.lock().unwrap().is_about_to_go_back(who)
+    }
+
     /// Removes a savepoint, perhaps.
     pub(crate) fn remove_savepoint(&self) {
         let mut removable = self.books.lock().unwrap().removable();
