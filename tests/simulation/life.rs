@@ -25,7 +25,7 @@ use crate::attempt::{Attempt, Outcome};
 use crate::oracle::{Oracle, Violation};
 use crate::pipeline::forget_workers;
 use crate::process::{Doom, Fate, Side, Step, moments};
-use crate::reattach::forget_board;
+use crate::reattach::{forget_board, running};
 use crate::world::{Random, World};
 
 /// Most attempts to which something happens, one less.
@@ -124,7 +124,10 @@ impl Trouble {
             5 => Trouble::Slander,
             6..10 => Trouble::Stop,
             _ => {
-                let (step, side) = random.pick(&moments().collect::<Vec<_>>());
+                // One that may be adopted gets its share of what can happen to it.
+                let adopting = running().is_some() && random.one_in(4);
+                let is_met = |(step, _): &(Step, Side)| !adopting || matches!(step, Step::OrderAdopt | Step::Register);
+                let (step, side) = random.pick(&moments().filter(is_met).collect::<Vec<_>>());
                 let turn = 1 + random.below(step.often());
                 let fate = if random.one_in(2) { Fate::Dies } else { Fate::StandsStill(random.millis(3_000)) };
                 Trouble::Doom(Doom { step, side, turn, fate })

@@ -16,13 +16,16 @@ use crate::scheduler::Worker;
 /// A worker that was asked for, and how to end it.
 type Started = (StartWorker, mpsc::Sender<Exit>);
 
+/// A worker that was looked for, and how to end it.
+type Found = (FindWorker, mpsc::Sender<Exit>);
+
 /// A scheduler whose workers are in the hands of the test.
 #[derive(Clone, Default)]
 struct Hands {
     started: Arc<Mutex<Vec<Started>>>,
     kills: Arc<Mutex<Vec<u64>>>,
     /// Workers that were looked for, with how to end them.
-    found: Arc<Mutex<Vec<(FindWorker, mpsc::Sender<Exit>)>>>,
+    found: Arc<Mutex<Vec<Found>>>,
 }
 
 struct Held {
@@ -94,6 +97,7 @@ impl Attached {
             generation: worker.generation,
             code: spec().code,
             pid: 1,
+            standing: None,
         };
         register(&mut message);
         let (say, said) = mpsc::channel(16);
@@ -127,9 +131,9 @@ impl Attached {
     /// Waits for a barrier and says what tasks say behind it, up to what `Publish` follows.
     async fn takes_part(&mut self) -> u64 {
         let epoch = loop {
-            match self.hear().await.expect("a barrier before the end of the stream") {
-                FromController::Checkpoint(checkpoint) => break checkpoint.epoch,
-                _ => {}
+            let heard = self.hear().await.expect("a barrier before the end of the stream");
+            if let FromController::Checkpoint(checkpoint) = heard {
+                break checkpoint.epoch;
             }
         };
         for task in 0..2 {
@@ -175,7 +179,10 @@ impl Attached {
         loop {
             match self.hear().await.expect("a stop before the end of the stream") {
                 FromController::Stop(stop) => return stop.mode(),
-                FromController::Start(_) | FromController::Checkpoint(_) | FromController::Publish(_) => {}
+                FromController::Start(_)
+                | FromController::Adopt(_)
+                | FromController::Checkpoint(_)
+                | FromController::Publish(_) => {}
             }
         }
     }
@@ -658,7 +665,7 @@ async fn a_worker_that_has_gone_meanwhile_or_has_another_plan_is_replaced() {
     let (_, exit) = bench.hands.found.lock().unwrap()[0].clone();
     exit.send(Exit::default()).await.unwrap();
     bench.hands.worker(3).await;
-    job.stop(StopMode::Immediate).await;
+    drop(job);
 
     let mut other = spec.clone();
     other.tuning.source_batch_rows += 1;

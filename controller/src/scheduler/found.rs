@@ -50,7 +50,8 @@ impl Found {
         if identify(id.pid) != Some(id) {
             return None;
         }
-        let descriptor = AsyncFd::register_with_interest(descriptor, Interest::READABLE).ok()?;
+        // SAFETY: it stays open for as long as the `AsyncFd` owns it, and nobody else has it.
+        let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }.ok()?;
         Some(Found { id, descriptor, escalate_at: None, stderr: stderr() })
     }
 
