@@ -65,10 +65,10 @@ use crate::metrics::{Metered, TaskCounters};
 use crate::stage::{Pipeline, Stage};
 use control::asked;
 pub use control::{Controls, Report, Stop};
-pub use tenure::Tenure;
 use files::{Owner, Share, StateFiles};
 use migration::Migration;
 use task::{Checkpoints, Feed, Outputs, Restored, SinkOutput, Task, Timing};
+pub use tenure::Tenure;
 
 /// Longest that a task keeps its thread while others may want it.
 const TURN_MOST: Duration = Duration::from_millis(2);
