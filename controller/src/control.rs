@@ -619,11 +619,6 @@ impl JobLoop {
             }
             self.report_exits().await;
         }
-        if self.spec.reattach.is_some()
-            && let Err(error) = self.store.forget_worker(&self.id).await
-        {
-            tracing::warn!(job_id = self.id, %error, "the job's worker is not forgotten");
-        }
         self.end();
     }
 
@@ -1088,6 +1083,12 @@ impl JobLoop {
         // Every generation begins with a change of state.
         if changed && let Err(error) = self.record(&before.state).await {
             effects = self.on_store_failure(error, effects);
+        }
+        if changed && self.job.state.name().is_terminal() && self.spec.reattach.is_some() {
+            // Nobody is to look for it any more.
+            if let Err(error) = self.store.forget_worker(&self.id).await {
+                tracing::warn!(job_id = self.id, %error, "the job's worker is not forgotten");
+            }
         }
         if changed {
             tracing::debug!(

@@ -104,8 +104,9 @@ fn a_running_job_is_asked_for_savepoints() {
     let history = json(&user, &["history"]);
     let reasons_then = reasons(&history);
     assert_eq!((reasons_then[0].as_str(), reasons_then.last().unwrap().as_str()), ("asked", "stop"));
-    let part = &history[0]["tasks"][0];
-    assert!(part["upload_micros"].is_u64() && part["publish_micros"].is_u64(), "{part}");
+    let parts = || history.as_array().unwrap().iter().flat_map(|taken| taken["tasks"].as_array().unwrap());
+    assert!(parts().all(|part| part["upload_micros"].is_u64()), "{history}");
+    assert!(parts().any(|part| part["publish_micros"].is_u64()), "some sink had something to publish: {history}");
     let epoch = history[0]["epoch"].to_string();
     let shown = ask(&["state", "history", &epoch]).with_code(0).stdout;
     assert!(shown.contains("align") && shown.contains("publish"), "{shown}");

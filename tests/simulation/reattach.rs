@@ -21,7 +21,6 @@ use protocol::job::JobPlan;
 use protocol::rpc::Standing;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use worker_lib::runtime::{Barrier, Job, Keeping, Limits, Report, Stop, Tenure};
 
@@ -75,19 +74,22 @@ struct Address {
     knocks: UnboundedSender<Knock>,
 }
 
+#[derive(Default)]
 struct Board {
     running: Option<Running>,
-    address: watch::Sender<Option<Address>>,
+    newest: Option<Address>,
+    /// Who is told of a newer one, in this order: a channel that many wait for would wake them in a random one.
+    watchers: Vec<UnboundedSender<Address>>,
 }
 
 thread_local! {
     /// Of this life.
-    static BOARD: RefCell<Board> = RefCell::new(Board { running: None, address: watch::Sender::new(None) });
+    static BOARD: RefCell<Board> = RefCell::default();
 }
 
 /// A life is over.
 pub(crate) fn forget_board() {
-    BOARD.with_borrow_mut(|board| *board = Board { running: None, address: watch::Sender::new(None) });
+    BOARD.with_borrow_mut(|board| *board = Board::default());
 }
 
 /// The worker that was started last and is not known to be gone.
@@ -121,20 +123,24 @@ pub(crate) fn listen(number: u64, name: &str, link: Arc<Link>) -> UnboundedRecei
         }
     });
     let address = Address { number, name: name.to_owned(), link, knocks };
-    BOARD.with_borrow(|board| {
-        board.address.send_if_modified(|newest| {
-            let later = newest.as_ref().is_none_or(|newest| newest.number < number);
-            if later {
-                *newest = Some(address);
-            }
-            later
-        })
+    BOARD.with_borrow_mut(|board| {
+        if board.newest.as_ref().is_none_or(|newest| newest.number < number) {
+            board.watchers.retain(|watcher| watcher.send(address.clone()).is_ok());
+            board.newest = Some(address);
+        }
     });
     callers
 }
 
-fn addresses() -> watch::Receiver<Option<Address>> {
-    BOARD.with_borrow(|board| board.address.subscribe())
+fn newest() -> Option<Address> {
+    BOARD.with_borrow(|board| board.newest.clone())
+}
+
+/// Those that are newer than the newest.
+fn newer() -> UnboundedReceiver<Address> {
+    let (watcher, newer) = unbounded_channel();
+    BOARD.with_borrow_mut(|board| board.watchers.push(watcher));
+    newer
 }
 
 /// Longest from a connection to its first word.
@@ -162,6 +168,8 @@ struct Relations {
     alone_until: Option<Instant>,
     /// It goes on without.
     outlives: bool,
+    /// What has come while it had none: the network keeps it until it can do harm.
+    late: Vec<(usize, Order)>,
     inbox: UnboundedSender<(usize, Option<Order>)>,
 }
 
@@ -220,23 +228,30 @@ impl Relations {
                 for report in self.tenure.adopt(generation, epoch) {
                     self.say(report).await;
                 }
+                for (of, order) in std::mem::take(&mut self.late) {
+                    self.hear(of, order);
+                }
             }
             Some(Order::Stop) if self.asked == Some(of) => return false,
             None if self.asked == Some(of) => self.asked = None,
             None if self.current == Some(of) => return self.leave(world),
-            Some(order) => {
-                // Whoever looks for a controller listens to none.
-                let (Some(generation), Some(_)) = (self.all[of].generation, self.current) else { return true };
-                match order {
-                    Order::Checkpoint(barrier) => self.tenure.checkpoint(generation, barrier),
-                    Order::Publish(epoch) => self.tenure.publish(generation, epoch),
-                    Order::Stop => self.tenure.stop(generation, Stop::Immediate),
-                    Order::Adopt { .. } => {}
-                }
-            }
+            // Whoever looks for a controller listens to none.
+            Some(order) if self.current.is_none() => self.late.push((of, order)),
+            Some(order) => self.hear(of, order),
             None => {}
         }
         true
+    }
+
+    /// From a controller that has it, or had it.
+    fn hear(&mut self, of: usize, order: Order) {
+        let Some(generation) = self.all[of].generation else { return };
+        match order {
+            Order::Checkpoint(barrier) => self.tenure.checkpoint(generation, barrier),
+            Order::Publish(epoch) => self.tenure.publish(generation, epoch),
+            Order::Stop => self.tenure.stop(generation, Stop::Immediate),
+            Order::Adopt { .. } => {}
+        }
     }
 }
 
@@ -294,10 +309,11 @@ pub(crate) async fn work(
         asked: None,
         alone_until: None,
         outlives: !world.random.one_in(3),
+        late: Vec::new(),
         inbox,
     };
     relations.connect(words, orders, Some(generation));
-    let mut addresses = addresses();
+    let mut newer = newer();
     let mut ended = Box::pin(job.wait());
     loop {
         me.alive().await;
@@ -324,22 +340,17 @@ pub(crate) async fn work(
             }
             Some((of, order)) = ordered.recv() => relations.obey(of, order, &world).await,
             // One that has a controller may hold it for lost, as it does not answer, and be right or wrong.
-            Ok(()) = addresses.changed(), if relations.outlives => {
-                let newest = addresses.borrow_and_update().clone();
-                match newest {
-                    Some(address) if searches || world.random.one_in(2) => {
-                        if !searches {
-                            relations.leave(&world);
-                        }
-                        relations.ask(address).await;
+            Some(address) = newer.recv(), if relations.outlives => {
+                if searches || world.random.one_in(2) {
+                    if !searches {
+                        relations.leave(&world);
                     }
-                    _ => {}
+                    relations.ask(address).await;
                 }
                 true
             }
             () = retry(searches && relations.outlives && relations.asked.is_none()) => {
-                let newest = addresses.borrow_and_update().clone();
-                if let Some(address) = newest {
+                if let Some(address) = newest() {
                     relations.ask(address).await;
                 }
                 true

@@ -669,10 +669,16 @@ mod tests {
         assert!(!toys::is_closed("rpc lost"));
     }
 
-    /// Attaches to one, and then finds the other.
-    async fn goes_from_one_to_another(first: Script, second: Script, most: Duration) -> Outcome {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("controller.json");
+    /// For the files of one test, in the system's directory for such.
+    fn kept(test: &str) -> PathBuf {
+        let directory = std::env::temp_dir().join(format!("streamwright-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        directory
+    }
+
+    /// Attaches to one, and then finds the other. `test` has a directory of its own.
+    async fn goes_from_one_to_another(test: &str, first: Script, second: Script, most: Duration) -> Outcome {
+        let file = kept(test).join("controller.json");
         let next = serde_json::json!({ "address": listen(second).await, "secret": "not for workers" });
         std::fs::write(&file, next.to_string()).unwrap();
         let identity = Identity {
@@ -682,15 +688,15 @@ mod tests {
             generation: 3,
             reattach: Some(Reattach { file, most }),
         };
-        attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await
+        let outcome = attach(toys::pipeline(&[]), &identity, None, &Handle::current()).await;
+        let _ = std::fs::remove_dir_all(kept(test));
+        outcome
     }
 
     /// A job with checkpoints, up to where both of its tasks have reported the first.
-    async fn is_in_flight(inbox: &mut Streaming<WorkerMessage>, outbox: &Outbox, plan: JobPlan) {
-        static KEPT: std::sync::OnceLock<tempfile::TempDir> = std::sync::OnceLock::new();
-        let kept = KEPT.get_or_init(|| tempfile::tempdir().unwrap()).path().to_string_lossy().into_owned();
+    async fn is_in_flight(test: &str, inbox: &mut Streaming<WorkerMessage>, outbox: &Outbox, plan: JobPlan) {
         let FromController::Start(start) = start(&plan) else { unreachable!() };
-        let start = Start { checkpoint_url: kept, ..start };
+        let start = Start { checkpoint_url: kept(test).to_string_lossy().into_owned(), ..start };
         assert!(matches!(hear(inbox).await, Some(FromWorker::Register(register)) if register.standing.is_none()));
         say(outbox, FromController::Start(start)).await;
         while !matches!(hear(inbox).await, Some(FromWorker::Started(_))) {}
@@ -703,9 +709,11 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_worker_goes_from_one_controller_to_the_next() {
         let outcome = goes_from_one_to_another(
+            "adopted",
             |mut inbox, outbox| {
                 Box::pin(async move {
-                    is_in_flight(&mut inbox, &outbox, toys::plan_to_sink("rpc adopted", usize::MAX, 1)).await;
+                    let plan = toys::plan_to_sink("rpc adopted", usize::MAX, 1);
+                    is_in_flight("adopted", &mut inbox, &outbox, plan).await;
                 })
             },
             |mut inbox, outbox| {
@@ -742,7 +750,8 @@ mod tests {
     async fn a_worker_that_is_not_wanted_any_more_ends() {
         let first: Script = |mut inbox, outbox| {
             Box::pin(async move {
-                is_in_flight(&mut inbox, &outbox, toys::plan_to_sink("rpc not wanted", usize::MAX, 1)).await;
+                let plan = toys::plan_to_sink("rpc not wanted", usize::MAX, 1);
+                is_in_flight("not-wanted", &mut inbox, &outbox, plan).await;
             })
         };
         let stop: Script = |inbox, outbox| {
@@ -751,11 +760,11 @@ mod tests {
                 hear_all(inbox).await;
             })
         };
-        let outcome = goes_from_one_to_another(first, stop, Duration::from_secs(60)).await;
+        let outcome = goes_from_one_to_another("not-wanted", first, stop, Duration::from_secs(60)).await;
         assert!(matches!(&outcome, Outcome::Lost(reason) if reason.contains("goes on without")), "{outcome:?}");
         // One that closes its stream is asked again, until the time is over.
         let silent: Script = |_inbox, _outbox| Box::pin(async {});
-        let outcome = goes_from_one_to_another(first, silent, Duration::from_millis(700)).await;
+        let outcome = goes_from_one_to_another("not-wanted", first, silent, Duration::from_millis(700)).await;
         assert!(matches!(&outcome, Outcome::Lost(reason) if reason.contains("has come back in 700ms")), "{outcome:?}");
         assert!(!toys::is_closed("rpc not wanted"));
     }

@@ -664,7 +664,7 @@ async fn a_worker_that_has_gone_meanwhile_or_has_another_plan_is_replaced() {
     let (_, exit) = bench.hands.found.lock().unwrap()[0].clone();
     exit.send(Exit::default()).await.unwrap();
     bench.hands.worker(3).await;
-    job.stop(StopMode::Immediate).await;
+    drop(job);
 
     let mut other = spec.clone();
     other.tuning.source_batch_rows += 1;
