@@ -24,7 +24,8 @@ impl Fjall {
             .max_journaling_size(64 << 20)
             .worker_threads(2)
             .open()?;
-        let compression = if lz4 { CompressionPolicy::all(CompressionType::Lz4) } else { CompressionPolicy::disabled() };
+        let compression =
+            if lz4 { CompressionPolicy::all(CompressionType::Lz4) } else { CompressionPolicy::disabled() };
         let filter = FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0));
         let entries = database.keyspace("entries", || {
             KeyspaceCreateOptions::default()

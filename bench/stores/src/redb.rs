@@ -5,9 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use redb::{
-    Builder, Database, ReadTransaction, ReadableDatabase as _, StorageBackend, TableDefinition,
-};
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase as _, StorageBackend, TableDefinition};
 
 use crate::{Bytes, CACHE_BYTES, Outcome, Snapshot, Store};
 
@@ -123,18 +121,11 @@ impl Snapshot for RedbSnapshot {
     }
 }
 
-fn scan(
-    transaction: &ReadTransaction,
-    prefix: &[u8],
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-) -> Outcome<()> {
+fn scan(transaction: &ReadTransaction, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Outcome<()> {
     let table = transaction.open_table(ENTRIES)?;
     let end = above(prefix);
-    let entries = if end.is_empty() {
-        table.range::<&[u8]>(prefix..)?
-    } else {
-        table.range::<&[u8]>(prefix..end.as_slice())?
-    };
+    let entries =
+        if end.is_empty() { table.range::<&[u8]>(prefix..)? } else { table.range::<&[u8]>(prefix..end.as_slice())? };
     for entry in entries {
         let (key, value) = entry?;
         if !visit(key.value(), value.value()) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, WaitForCompactOptions,
-    WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
 };
 
 use crate::{Bytes, CACHE_BYTES, Outcome, Snapshot, Store, WRITE_BUFFER_BYTES};
@@ -53,7 +53,7 @@ impl Store for Rocks {
         for (key, value) in entries {
             batch.put(key, value);
         }
-        Ok(self.database.write_opt(&batch, &self.unlogged)?)
+        Ok(self.database.write_opt(batch, &self.unlogged)?)
     }
 
     fn get(&self, keys: &[Bytes]) -> Outcome<Vec<Option<Bytes>>> {
@@ -65,7 +65,7 @@ impl Store for Rocks {
         for key in keys {
             batch.delete(key);
         }
-        Ok(self.database.write_opt(&batch, &self.unlogged)?)
+        Ok(self.database.write_opt(batch, &self.unlogged)?)
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Outcome<()> {
@@ -75,7 +75,7 @@ impl Store for Rocks {
     fn remove_prefix(&mut self, prefix: &[u8]) -> Outcome<()> {
         let mut batch = WriteBatch::default();
         batch.delete_range(prefix, above(prefix).as_slice());
-        Ok(self.database.write_opt(&batch, &self.unlogged)?)
+        Ok(self.database.write_opt(batch, &self.unlogged)?)
     }
 
     fn snapshot(&self) -> Outcome<Box<dyn Snapshot>> {
@@ -85,10 +85,18 @@ impl Store for Rocks {
     }
 
     fn settle(&mut self) -> Outcome<()> {
-        let mut options = WaitForCompactOptions::default();
-        options.set_flush(true);
-        options.set_timeout(Duration::from_secs(600).as_micros() as u64);
-        Ok(self.database.wait_for_compact(&options)?)
+        self.database.flush()?;
+        let busy = ["rocksdb.num-running-flushes", "rocksdb.num-running-compactions", "rocksdb.compaction-pending"];
+        let mut quiet = 0;
+        while quiet < 10 {
+            std::thread::sleep(Duration::from_millis(50));
+            let mut jobs = 0;
+            for property in busy {
+                jobs += self.database.property_int_value(property)?.unwrap_or(0);
+            }
+            quiet = if jobs == 0 { quiet + 1 } else { 0 };
+        }
+        Ok(())
     }
 }
 

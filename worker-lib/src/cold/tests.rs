@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{Cold, KEY_BYTES_MOST, Key, Sizes, Snapshot, Space, Value, failed};
 use crate::error::{ErrorClass, TaskError};
 
-const TINY: Sizes = Sizes { gathered_bytes: 2 << 10, table_bytes: 4 << 10, few: 4, many: 12 };
+const TINY: Sizes = Sizes { gathered_bytes: 16 << 10, table_bytes: 16 << 10, few: 4, many: 12 };
 
 /// A directory that nobody else has; [`Cold`] removes it.
 fn directory() -> PathBuf {
@@ -96,7 +96,7 @@ fn many_rows_are_written_and_merged() {
     let cold = tiny();
     let mut space = cold.space("groups").unwrap();
     let mut expected = Rows::new();
-    for batch in 0..60_u32 {
+    for batch in 0..20_u32 {
         // Every batch is all over the others, and takes the place of some of their rows.
         let rows = rows((0..500).map(|n| (n * 7919 + batch * 104_729) % 20_000));
         space.put(rows.iter()).unwrap();
