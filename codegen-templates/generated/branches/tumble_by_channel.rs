@@ -5,7 +5,7 @@ use worker_lib::agg::{Distinct, Sum};
 use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 2, fused from:
 /// - rows of stage 1

@@ -5,7 +5,7 @@ use worker_lib::agg::Count;
 use worker_lib::column::ArrayRef;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 6, fused from:
 /// - rows of stage 5

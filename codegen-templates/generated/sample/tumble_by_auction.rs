@@ -5,7 +5,7 @@ use worker_lib::agg::{Count, MaxText, Sum};
 use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::{Rows, Selection};
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0

@@ -55,7 +55,7 @@ const RESERVED: [&str; 25] = [
 const PRELUDE: [&str; 10] = ["Box", "Clone", "Default", "None", "Ok", "Option", "Result", "Self", "Some", "Vec"];
 
 /// What generated code may import: the name, and where it is from.
-const IMPORTS: [(&str, &str); 39] = [
+const IMPORTS: [(&str, &str); 40] = [
     ("Kernel", "kernels::Kernel"),
     ("Param", "kernels::Param"),
     ("agg", "worker_lib::agg"),
@@ -85,6 +85,7 @@ const IMPORTS: [(&str, &str); 39] = [
     ("Accumulators", "worker_lib::updating::Accumulators"),
     ("Updating", "worker_lib::updating::Updating"),
     ("window", "worker_lib::window"),
+    ("Changed", "worker_lib::window::Changed"),
     ("Closed", "worker_lib::window::Closed"),
     ("Input", "worker_lib::window::Input"),
     ("States", "worker_lib::window::States"),
