@@ -124,14 +124,15 @@ enum Trouble {
 impl Trouble {
     /// Of an attempt that goes back or adopts, what is of interest is how it begins.
     fn any(random: &Random, beginning: Beginning) -> Trouble {
-        match random.below(20) {
-            0 => Trouble::ControllerDies,
-            1 => Trouble::WorkerDies,
-            2 => Trouble::BothDie,
-            3 => Trouble::LinkBreaks,
-            4 => Trouble::LinkStalls,
-            5 => Trouble::Slander,
-            6..10 => Trouble::Stop,
+        match random.below(24) {
+            // Often enough that workers are left to be adopted.
+            0..5 => Trouble::ControllerDies,
+            5 => Trouble::WorkerDies,
+            6 => Trouble::BothDie,
+            7 => Trouble::LinkBreaks,
+            8 => Trouble::LinkStalls,
+            9 => Trouble::Slander,
+            10..14 => Trouble::Stop,
             _ => {
                 let at: Vec<_> = match beginning {
                     Beginning::On => moments().collect(),

@@ -131,7 +131,7 @@ impl Stage for UpdatingByKind {
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
         let mut table = TableRows::default();
-        for saved in self.groups.unsaved() {
+        while let Some(saved) = self.groups.next_unsaved(&mut table)? {
             let states = state_columns(&self.states.saved(&saved));
             table.keep(saved.batch(states));
         }
@@ -145,23 +145,19 @@ impl Stage for UpdatingByKind {
         _watermark: Option<i64>,
     ) -> Result<(), TaskError> {
         self.groups.restore(batch)?;
-        let count = batch.i64(1);
-        let count_n = batch.i64(2);
-        let sum_n = batch.i64(3);
-        let min_n = batch.i64(4);
-        let max_n = batch.i64(5);
-        let avg_n_sum = batch.f64(6);
-        let avg_n_count = batch.i64(7);
-        let states = self.states.restore(&self.groups);
-        for (row, group) in self.groups.pairs() {
-            let state = &mut states[group];
-            *state = Default::default();
-            state.count.merge(count.value(row));
-            state.count_n.merge(count_n.value(row));
-            state.sum_n.merge(sum_n.get(row));
-            state.min_n.merge(min_n.get(row));
-            state.max_n.merge(max_n.get(row));
-            state.avg_n.merge(avg_n_sum.get(row), avg_n_count.value(row));
+        self.put_states(batch);
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.groups.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.flush(cx)?;
+        while let Some(cold) = self.groups.next_cold(portion, cx)? {
+            let states = state_columns(&self.states.saved(&cold));
+            self.states.keep(self.groups.freeze(cold, states)?);
         }
         Ok(())
     }
@@ -175,6 +171,7 @@ impl UpdatingByKind {
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.groups.assign(batch, cx)?;
+        self.thaw();
         let count_n = batch.i64(1);
         let avg_n = batch.f64(2);
         let states = self.states.begin(&self.groups);
@@ -202,7 +199,7 @@ impl UpdatingByKind {
 
     /// Emits what has become of the groups that have changed.
     fn flush(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(changed) = self.groups.next_changed() {
+        while let Some(changed) = self.groups.next_changed(cx) {
             let batch = self
                 .groups
                 .changes(
@@ -214,8 +211,39 @@ impl UpdatingByKind {
                 self.pass_on(batch, cx)?;
             }
         }
-        self.states.flushed(self.groups.flushed(cx));
+        if !cx.more {
+            self.states.flushed(self.groups.flushed(cx)?);
+        }
         Ok(())
+    }
+
+    /// Replaces the states of the groups that were found.
+    fn put_states(&mut self, batch: &Batch) {
+        let count = batch.i64(1);
+        let count_n = batch.i64(2);
+        let sum_n = batch.i64(3);
+        let min_n = batch.i64(4);
+        let max_n = batch.i64(5);
+        let avg_n_sum = batch.f64(6);
+        let avg_n_count = batch.i64(7);
+        let states = self.states.restore(&self.groups);
+        for (row, group) in self.groups.pairs() {
+            let state = &mut states[group];
+            *state = Default::default();
+            state.count.merge(count.value(row));
+            state.count_n.merge(count_n.value(row));
+            state.sum_n.merge(sum_n.get(row));
+            state.min_n.merge(min_n.get(row));
+            state.max_n.merge(max_n.get(row));
+            state.avg_n.merge(avg_n_sum.get(row), avg_n_count.value(row));
+        }
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.groups.next_thawed() {
+            self.put_states(&batch);
+        }
     }
 
     /// Takes results through the rest of the stage.

@@ -70,7 +70,7 @@ use worker_lib::agg::{Avg, Count, Max, Min, Sum};
 use worker_lib::column::ArrayRef;
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -108,7 +108,7 @@ impl Stage for TumbleByWindowToStdout {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, false, cx)
+        self.merge_states(&batch, cx)
     }
 
     fn on_watermark(
@@ -116,7 +116,8 @@ impl Stage for TumbleByWindowToStdout {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed);
             self.states.release(&closed);
             self.pass_on(batch, cx)?;
@@ -125,10 +126,9 @@ impl Stage for TumbleByWindowToStdout {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 1];
-        for changed in self.tumble.changed() {
-            let states = state_columns(&self.states.changed(&changed));
-            tables[0].push(changed.states(states), changed.end);
+        let mut tables = TableRows::of_tables(1);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
         }
         Ok(tables)
     }
@@ -141,25 +141,46 @@ impl Stage for TumbleByWindowToStdout {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        self.merge_states(batch, true, &mut cx)
+        self.tumble
+            .assign(Rows::All(batch.rows), Input::row(batch.array(0)), &[], &mut cx)?;
+        self.thaw();
+        self.put_states(batch, true);
+        Ok(())
     }
 
     fn restored(&mut self, watermark: i64) {
         self.tumble.restored(watermark);
     }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
+    }
 }
 
 impl TumbleByWindowToStdout {
     /// `SELECT count(n), sum(n), min(n), max(n), avg(CAST(n AS DOUBLE)), sum((CAST(CAST(n AS TINYINT) AS BIGINT) + 1)), max(CAST(id AS BIGINT UNSIGNED)) GROUP BY tumble...`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
-        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble.assign(Rows::All(batch.rows), Input::row(batch.array(0)), &[], cx)?;
+        self.thaw();
+        self.put_states(batch, false);
+        Ok(())
+    }
+
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let count_n = batch.i64(1);
         let sum_n = batch.i64(2);
         let min_n = batch.i64(3);
@@ -184,7 +205,18 @@ impl TumbleByWindowToStdout {
                 state.max_id.merge(max_id.get(row));
             }
         }
-        Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
+        changed.states(state_columns(&self.states.changed(changed)))
     }
 
     /// Results of closed windows.
@@ -313,7 +345,7 @@ impl Stage for VByWindow {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
             let batch = self.results(&closed);
             self.states.release(&closed);
             cx.emit(batch);
@@ -322,12 +354,20 @@ impl Stage for VByWindow {
     }
 
     fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(open) = self.tumble.next_open() {
+        while let Some(open) = self.tumble.next_open(cx) {
             let batch = self.results(&open);
             self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, _portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.on_barrier(cx)
     }
 }
 

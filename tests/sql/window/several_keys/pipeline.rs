@@ -73,7 +73,7 @@ use worker_lib::agg::{Count, Sum};
 use worker_lib::column::{ArrayRef, ScalarType};
 use worker_lib::select::Rows;
 use worker_lib::state::TableRows;
-use worker_lib::window::{Closed, Input, States, Tumble};
+use worker_lib::window::{Changed, Closed, Input, States, Tumble};
 
 /// Stage 1, fused from:
 /// - rows of stage 0
@@ -108,7 +108,7 @@ impl Stage for TumbleByKindOkN {
         batch: Batch,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        self.merge_states(&batch, false, cx)
+        self.merge_states(&batch, cx)
     }
 
     fn on_watermark(
@@ -116,7 +116,8 @@ impl Stage for TumbleByKindOkN {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
+            self.thaw();
             let batch = self.results(&closed);
             self.states.release(&closed);
             self.pass_on(batch, cx)?;
@@ -125,10 +126,9 @@ impl Stage for TumbleByKindOkN {
     }
 
     fn snapshot(&mut self) -> Result<Vec<TableRows>, TaskError> {
-        let mut tables = vec![TableRows::default(); 1];
-        for changed in self.tumble.changed() {
-            let states = group_columns(&self.states.changed(&changed));
-            tables[0].push(changed.states(states), changed.end);
+        let mut tables = TableRows::of_tables(1);
+        for changed in self.tumble.changed(&mut tables[0])? {
+            tables[0].push(self.state_rows(&changed), changed.end);
         }
         Ok(tables)
     }
@@ -141,22 +141,45 @@ impl Stage for TumbleByKindOkN {
     ) -> Result<(), TaskError> {
         let mut cx = StageContext::default();
         self.tumble.begin_restore(watermark);
-        self.merge_states(batch, true, &mut cx)
+        self.tumble
+            .assign(
+                Rows::All(batch.rows),
+                Input::row(batch.array(3)),
+                &[
+                    Input::row(batch.array(0)),
+                    Input::row(batch.array(1)),
+                    Input::row(batch.array(2)),
+                ],
+                &mut cx,
+            )?;
+        self.thaw();
+        self.put_states(batch, true);
+        Ok(())
     }
 
     fn restored(&mut self, watermark: i64) {
         self.tumble.restored(watermark);
     }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        while let Some(cold) = self.tumble.next_cold(portion, cx)? {
+            let rows = self.state_rows(&cold);
+            let kept = self.tumble.freeze(&cold, &rows, &[])?;
+            self.states.keep(cold.bin, kept.as_deref());
+        }
+        Ok(())
+    }
 }
 
 impl TumbleByKindOkN {
     /// `SELECT count(1), sum(x) GROUP BY tumble(10s), kind, ok, n`
-    ///
-    /// Partial states; `replace`: what the groups had before is forgotten.
     fn merge_states(
         &mut self,
         batch: &Batch,
-        replace: bool,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
         self.tumble
@@ -170,6 +193,13 @@ impl TumbleByKindOkN {
                 ],
                 cx,
             )?;
+        self.thaw();
+        self.put_states(batch, false);
+        Ok(())
+    }
+
+    /// Partial states of the groups that were found; `replace`: what the groups had before is forgotten.
+    fn put_states(&mut self, batch: &Batch, replace: bool) {
         let count = batch.i64(4);
         let sum_x = batch.f64(5);
         for part in self.tumble.parts() {
@@ -183,7 +213,18 @@ impl TumbleByKindOkN {
                 state.sum_x.merge(sum_x.get(row));
             }
         }
-        Ok(())
+    }
+
+    /// Takes the states of groups that come back from disk.
+    fn thaw(&mut self) {
+        while let Some(batch) = self.tumble.next_thawed() {
+            self.put_states(&batch, true);
+        }
+    }
+
+    /// Rows of the groups of a window: keys, window, states.
+    fn state_rows(&self, changed: &Changed) -> Batch {
+        changed.states(group_columns(&self.states.changed(changed)))
     }
 
     /// Results of closed windows.
@@ -274,7 +315,7 @@ impl Stage for VByKindOkN {
         watermark: i64,
         cx: &mut StageContext,
     ) -> Result<(), TaskError> {
-        while let Some(closed) = self.tumble.next_closed(watermark) {
+        while let Some(closed) = self.tumble.next_closed(watermark, cx)? {
             let batch = self.results(&closed);
             self.states.release(&closed);
             cx.emit(batch);
@@ -283,12 +324,20 @@ impl Stage for VByKindOkN {
     }
 
     fn on_barrier(&mut self, cx: &mut StageContext) -> Result<(), TaskError> {
-        while let Some(open) = self.tumble.next_open() {
+        while let Some(open) = self.tumble.next_open(cx) {
             let batch = self.results(&open);
             self.states.release(&open);
             cx.emit(batch);
         }
         Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.tumble.memory() + self.states.memory(|_| 0)
+    }
+
+    fn evict(&mut self, _portion: f64, cx: &mut StageContext) -> Result<(), TaskError> {
+        self.on_barrier(cx)
     }
 }
 
