@@ -12,7 +12,7 @@
 //! waiting time.
 //! The **runtime** (`runtime`, `exchange`, `event_time`, `metrics`, `rpc`) drives tasks and is never seen by
 //! generated code. Connectors see `connector`, `batch`, `error` and, if they make rows at a rate, `pace`. The program
-//! itself reads the tables of checkpoints by `export`.
+//! itself reads the tables of checkpoints by `export`. Operators keep rows that memory has no room for in `cold`.
 //!
 //! Not here: SQL, plans, code generation, connectors, metadata storage.
 

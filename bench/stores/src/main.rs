@@ -16,6 +16,9 @@
 //! exist and removes them, and puts all back after 20 such batches. `scan` reads a whole window beside three others,
 //! `drop` removes it. `snapshot` is the reading of a snapshot in another thread while batches are put, then these.
 //!
+//! RocksDB is built from source, for half an hour or more, with a C++ compiler and libclang; `ROCKSDB_LIB_DIR` names a
+//! directory with a library to take instead. Without it: `--no-default-features --features fjall,lsm-tree,redb,slatedb`.
+//!
 //! A package of its own, outside the workspace: the stores that were not chosen are no dependencies of the project.
 
 use std::collections::BTreeMap;
