@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 use protocol::job::{JobPlan, parse_bytes};
 use protocol::report::TaskReport;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::error::TaskError;
 use crate::rpc::{self, Identity, Outcome, Reattach};
@@ -236,14 +239,14 @@ fn with_runtimes(threads: Option<usize>, body: impl FnOnce(&Runtime, &Handle) ->
 }
 
 fn start_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("STREAMWRIGHT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    // A second subscriber is refused; the first one stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("STREAMWRIGHT_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    // Targets and levels: filters by span and field would bring regular expressions into every pipeline.
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_writer(std::io::stderr)
-        .try_init();
+        .with_writer(std::io::stderr);
+    // A second subscriber is refused; the first one stays.
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }
 
 async fn worker(pipeline: &'static Pipeline, identity: &Identity, epoch_rows: Option<usize>, data: &Handle) -> u8 {

@@ -10,10 +10,14 @@
 //! Keys have 16 to 40 bytes: a hash of 8 and the key itself, in one part behind the start of a window. Values have 16 to
 //! 100 bytes, half of them zeros, as counters have. What is read is compared with what was written.
 //!
-//! Columns: entries or keys per second in thousands; `put` is the time until the batches are taken, `settled` until the
-//! store has nothing more to do; CPU is that of all threads, for putting and settling. `take` looks up 512 keys that
+//! Columns: entries or keys per second in thousands and, behind the stroke, microseconds of CPU time for each, of all
+//! threads: the latter say more on a machine that others use, too. `put` is the time until the batches are taken,
+//! `settled` until the store has nothing more to do. `take` looks up 512 keys that
 //! exist and removes them, and puts all back after 20 such batches. `scan` reads a whole window beside three others,
 //! `drop` removes it. `snapshot` is the reading of a snapshot in another thread while batches are put, then these.
+//!
+//! RocksDB is built from source, for half an hour or more, with a C++ compiler and libclang; `ROCKSDB_LIB_DIR` names a
+//! directory with a library to take instead. Without it: `--no-default-features --features fjall,lsm-tree,redb,slatedb`.
 //!
 //! A package of its own, outside the workspace: the stores that were not chosen are no dependencies of the project.
 
@@ -24,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use stores::{Bytes, Outcome, Store, kinds};
 
-const COLUMNS: &str = "| store | put k/s | settled k/s | CPU µs | get 0 % | get 10 % | get 90 % | zipf 90 % | take | scan \
+const COLUMNS: &str = "| store | put | settled | get 0 % | get 10 % | get 90 % | zipf 90 % | take | scan \
                        | drop s | snapshot | put beside | disk MB | disk MB at the end | peak RSS MB | written MB |";
 /// Entries that leave memory at once.
 const BATCH: u64 = 50_000;
@@ -76,14 +80,13 @@ fn run(name: &str, entries: u64, directory: &Path) -> Outcome<()> {
     let mut store = (kind.open)(directory)?;
     let mut cells = vec![kind.name.to_string()];
 
-    let (began, cpu) = (Instant::now(), cpu_seconds()?);
+    let began = Began::now()?;
     for batch in 0..entries / BATCH {
         store.put(&sorted(batch * BATCH..(batch + 1) * BATCH, None))?;
     }
-    cells.push(rate(entries, began.elapsed()));
+    cells.push(began.rate(entries)?);
     store.settle()?;
-    cells.push(rate(entries, began.elapsed()));
-    cells.push(format!("{:.2}", (cpu_seconds()? - cpu) * 1e6 / entries as f64));
+    cells.push(began.rate(entries)?);
     let disk = disk_bytes(directory)?;
 
     for present in [0, 10, 90] {
@@ -106,9 +109,8 @@ fn run(name: &str, entries: u64, directory: &Path) -> Outcome<()> {
 fn look_up(store: &dyn Store, entries: u64, present: u64, next: fn(&mut Random, u64) -> u64) -> Outcome<String> {
     let mut random = Random(present + 1);
     let mut batches = 0;
-    let began = Instant::now();
-    let mut spent = Duration::ZERO;
-    while batches < LOOKUP_BATCHES && began.elapsed() < LOOKUP_TIME {
+    let began = Began::now()?;
+    while batches < LOOKUP_BATCHES && began.at.elapsed() < LOOKUP_TIME {
         let numbers: Vec<u64> = (0..ASKED)
             .map(|_| {
                 let number = next(&mut random, entries);
@@ -116,9 +118,7 @@ fn look_up(store: &dyn Store, entries: u64, present: u64, next: fn(&mut Random, 
             })
             .collect();
         let keys: Vec<Bytes> = numbers.iter().map(|&number| key(number, None)).collect();
-        let asked = Instant::now();
         let values = store.get(&keys)?;
-        spent += asked.elapsed();
         for (&number, found) in numbers.iter().zip(values) {
             if found != (number < entries).then(|| value(number)) {
                 return Err(format!("entry {number} is wrong").into());
@@ -126,14 +126,14 @@ fn look_up(store: &dyn Store, entries: u64, present: u64, next: fn(&mut Random, 
         }
         batches += 1;
     }
-    Ok(rate(batches * ASKED, spent))
+    began.rate(batches * ASKED)
 }
 
 fn take(store: &mut dyn Store, entries: u64) -> Outcome<String> {
     let mut random = Random(7);
-    let began = Instant::now();
+    let began = Began::now()?;
     let mut taken = 0;
-    while taken < 40 * 20 * ASKED && began.elapsed() < LOOKUP_TIME {
+    while taken < 40 * 20 * ASKED && began.at.elapsed() < LOOKUP_TIME {
         let mut back = BTreeMap::new();
         for _ in 0..20 {
             let keys: Vec<Bytes> = (0..ASKED).map(|_| key(random.uniform(entries), None)).collect();
@@ -146,7 +146,7 @@ fn take(store: &mut dyn Store, entries: u64) -> Outcome<String> {
         }
         store.put(&back.into_iter().collect::<Vec<_>>())?;
     }
-    Ok(rate(taken, began.elapsed()))
+    began.rate(taken)
 }
 
 /// Scanning and dropping one window of four.
@@ -170,18 +170,18 @@ fn window(store: &mut dyn Store, entries: u64) -> Outcome<[String; 2]> {
         })?;
         Outcome::Ok(rows)
     };
-    let began = Instant::now();
+    let began = Began::now()?;
     if count(store, &prefix)? != of_window {
         return Err("a window lacks rows".into());
     }
-    let scanned = began.elapsed();
+    let scanned = began.rate(of_window)?;
     let began = Instant::now();
     store.remove_prefix(&prefix)?;
     let dropped = began.elapsed();
     if count(store, &prefix)? != 0 || count(store, &start(1).to_be_bytes())? != of_window {
         return Err("another window was dropped".into());
     }
-    Ok([rate(of_window, scanned), format!("{:.2}", dropped.as_secs_f64())])
+    Ok([scanned, format!("{:.2}", dropped.as_secs_f64())])
 }
 
 /// Reading a snapshot whole, while a tenth of the entries is put.
@@ -255,6 +255,24 @@ impl Random {
         let uniform = self.uniform(1 << 53) as f64 / (1_u64 << 53) as f64;
         let rank = (below as f64).powf(uniform) as u64;
         mix(rank) % below
+    }
+}
+
+/// When something began, by both clocks.
+struct Began {
+    at: Instant,
+    cpu_seconds: f64,
+}
+
+impl Began {
+    fn now() -> Outcome<Began> {
+        Ok(Began { at: Instant::now(), cpu_seconds: cpu_seconds()? })
+    }
+
+    /// Of that many since then.
+    fn rate(&self, number: u64) -> Outcome<String> {
+        let cpu_micros = (cpu_seconds()? - self.cpu_seconds) * 1e6 / number as f64;
+        Ok(format!("{} / {cpu_micros:.1}", rate(number, self.at.elapsed())))
     }
 }
 

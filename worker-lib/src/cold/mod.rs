@@ -10,7 +10,7 @@
 //!
 //! A log-structured merge tree, that of the crate lsm-tree; `docs/state-beyond-memory.md` says why this one, and what it
 //! was compared with. What is here is what that crate leaves to its user: when memory becomes a table, when tables are
-//! merged, which of the old ones somebody still reads. And the number of entries, which is exact.
+//! merged, when old ones can go. And the number of entries, which is exact.
 //!
 //! **Nothing here lasts.** A checkpoint has all state; after a crash it is restored from there. So there is no log of
 //! changes, and the directory is emptied when it is opened and removed when nobody uses it any more.
@@ -37,7 +37,7 @@ use std::thread::JoinHandle;
 use lsm_tree::compaction::{CompactionStrategy, Leveled};
 use lsm_tree::config::{CompressionPolicy, PinningPolicy};
 use lsm_tree::{AbstractTree as _, AnyTree, Cache, CompressionType, Config, DescriptorTable, Guard as _};
-use lsm_tree::{SeqNo, SequenceNumberCounter, Slice, Tree};
+use lsm_tree::{IterGuardImpl, SeqNo, SequenceNumberCounter, Slice, Tree};
 
 use crate::error::TaskError;
 
@@ -173,7 +173,7 @@ impl Space {
     /// Entries whose keys begin with `prefix`, in the order of their keys, at most `limit`, behind `after` if given.
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
         self.disk.merging.check()?;
-        self.contents.tables().scan(SeqNo::MAX, prefix, after, limit)
+        self.contents.tables().scan(prefix, after, limit)
     }
 
     /// All entries whose keys begin with `prefix`: the time of reading them, and of removing those that share a table
@@ -193,7 +193,7 @@ impl Space {
             tables.tree.drop_range(range).map_err(|error| tables.failed("remove", &error))?;
         }
         *writer.count -= found;
-        for entry in tables.entries(SeqNo::MAX, prefix, None).into_iter().flatten() {
+        for entry in tables.entries(prefix, None) {
             let key = entry.key().map_err(|error| tables.failed("read", &error))?;
             writer.forget(key)?;
         }
@@ -219,11 +219,13 @@ impl Space {
     pub fn snapshot(&self) -> Snapshot {
         let _unchanged = locked(&self.contents.count);
         let tables = self.contents.tables();
-        let mut read = locked(&tables.read);
+        let version = tables.tree.get_version_history_lock().latest_version();
         let seqno = tables.visible.get();
-        *read.entry(seqno).or_default() += 1;
-        drop(read);
-        Snapshot { disk: Arc::clone(&self.disk), tables, seqno }
+        let entries: Entries = Box::new(move |range| {
+            let entries = Tree::create_internal_range(version.clone(), &range, seqno, None);
+            Box::new(entries.map(|entry| entry.map(|entry| (Key(entry.key.user_key), Value(entry.value)))))
+        });
+        Snapshot { disk: Arc::clone(&self.disk), tables, seqno, entries }
     }
 
     /// Entries.
@@ -244,31 +246,27 @@ impl Space {
     }
 }
 
-/// A space as it was.
+/// A space as it was. It holds the tables of that time, and the memory; what is merged meanwhile is beside them.
 pub struct Snapshot {
     disk: Arc<Disk>,
     tables: Arc<Tables>,
     /// Entries with lower numbers are seen.
     seqno: SeqNo,
+    entries: Entries,
 }
+
+/// Those of a range, in order. It has a version of the tree in it, the type of which has no name outside of its crate.
+type Entries = Box<dyn Fn(Range) -> Box<dyn Iterator<Item = lsm_tree::Result<(Key, Value)>>> + Send>;
+type Range = (Bound<Slice>, Bound<Slice>);
 
 impl Snapshot {
     /// As [`Space::scan`].
     pub fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
         self.disk.merging.check()?;
-        self.tables.scan(self.seqno, prefix, after, limit)
-    }
-}
-
-impl Drop for Snapshot {
-    fn drop(&mut self) {
-        let mut read = locked(&self.tables.read);
-        if let Some(readers) = read.get_mut(&self.seqno) {
-            *readers -= 1;
-            if *readers == 0 {
-                read.remove(&self.seqno);
-            }
-        }
+        // Below the first number there is nothing, and the tree does not look.
+        let range = range_of(prefix, after).filter(|_| self.seqno > 0);
+        let entries = range.into_iter().flat_map(&self.entries).take(limit);
+        entries.map(|entry| entry.map_err(|error| self.tables.failed("read", &error))).collect()
     }
 }
 
@@ -319,9 +317,7 @@ impl Disk {
             .filter_block_partitioning_policy(PinningPolicy::new([false, true]))
             .open();
         match tree {
-            Ok(AnyTree::Standard(tree)) => {
-                Ok(Tables { tree, seqno, visible, read: Mutex::default(), generation, directory })
-            }
+            Ok(AnyTree::Standard(tree)) => Ok(Tables { tree, seqno, visible, generation, directory }),
             Ok(AnyTree::Blob(_)) => Err(TaskError::fatal("a store has values in files of their own")),
             Err(error) => Err(failed("make tables in", &directory, &error)),
         }
@@ -363,8 +359,6 @@ struct Tables {
     /// The number of the next change, and the one up to which changes are complete.
     seqno: SequenceNumberCounter,
     visible: SequenceNumberCounter,
-    /// The numbers that snapshots have, and how many of them.
-    read: Mutex<BTreeMap<SeqNo, usize>>,
     generation: usize,
     directory: PathBuf,
 }
@@ -377,24 +371,8 @@ impl Tables {
         self.tree.get(key, SeqNo::MAX).map_err(|error| self.failed("read", &error))
     }
 
-    /// None if nothing can be there.
-    fn entries(
-        &self,
-        seqno: SeqNo,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-    ) -> Option<Box<dyn DoubleEndedIterator<Item = lsm_tree::IterGuardImpl> + Send + 'static>> {
-        range_of(prefix, after).filter(|_| seqno > 0).map(|range| self.tree.range(range, seqno, None))
-    }
-
-    fn scan(
-        &self,
-        seqno: SeqNo,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<Vec<(Key, Value)>, TaskError> {
-        let entries = self.entries(seqno, prefix, after).into_iter().flatten().take(limit);
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<(Key, Value)>, TaskError> {
+        let entries = self.entries(prefix, after).take(limit);
         let read = entries.map(|entry| match entry.into_inner() {
             Ok((key, value)) => Ok((Key(key), Value(value))),
             Err(error) => Err(self.failed("read", &error)),
@@ -402,9 +380,15 @@ impl Tables {
         read.collect()
     }
 
+    /// As they are now.
+    fn entries(&self, prefix: &[u8], after: Option<&[u8]>) -> impl Iterator<Item = IterGuardImpl> + use<> {
+        let range = range_of(prefix, after);
+        range.map(|range| self.tree.range(range, SeqNo::MAX, None)).into_iter().flatten()
+    }
+
     fn count(&self, prefix: &[u8]) -> Result<usize, TaskError> {
         let mut count = 0;
-        for entry in self.entries(SeqNo::MAX, prefix, None).into_iter().flatten() {
+        for entry in self.entries(prefix, None) {
             entry.key().map_err(|error| self.failed("read", &error))?;
             count += 1;
         }
@@ -415,20 +399,18 @@ impl Tables {
         self.tree.get_highest_seqno().is_some()
     }
 
-    /// What nobody reads any more: versions of the tree, and of an entry, that a later one below this number replaces.
-    fn unread(&self) -> SeqNo {
-        let read = locked(&self.read);
-        read.first_key_value().map_or_else(|| self.visible.get(), |(seqno, _)| *seqno)
-    }
-
     /// Writes to disk what was gathered, and merges some tables; true if there may be more to do.
+    ///
+    /// Older versions, of entries and of the tree, are dropped at once: whoever reads has his own version of the tree, and
+    /// what is in that is removed when he lets go of it.
     fn advance(&self, strategy: &Arc<Leveled>) -> Result<bool, lsm_tree::Error> {
         let before = self.tree.current_version().id();
         {
             let flushing = self.tree.get_flush_lock();
-            self.tree.flush(&flushing, self.unread())?;
+            self.tree.flush(&flushing, self.visible.get())?;
         }
-        self.tree.compact(Arc::clone(strategy) as Arc<dyn CompactionStrategy>, self.unread())?;
+        self.tree.compact(Arc::clone(strategy) as Arc<dyn CompactionStrategy>, self.visible.get())?;
+        self.tree.get_version_history_lock().maintenance(&self.tree.tree_config().path, self.visible.get())?;
         Ok(self.tree.current_version().id() != before)
     }
 
@@ -599,7 +581,7 @@ impl Drop for End<'_> {
 }
 
 /// Keys that begin with `prefix`, behind `after`; None if there can be none.
-fn range_of(prefix: &[u8], after: Option<&[u8]>) -> Option<(Bound<Slice>, Bound<Slice>)> {
+fn range_of(prefix: &[u8], after: Option<&[u8]>) -> Option<Range> {
     // No key is between a longer one and what is left of it here.
     let after = after.map(|after| &after[..after.len().min(KEY_BYTES_MOST)]);
     let start = match after {

@@ -12,11 +12,14 @@ use crate::error::{ErrorClass, TaskError};
 
 const TINY: Sizes = Sizes { gathered_bytes: 16 << 10, table_bytes: 16 << 10, few: 4, many: 12 };
 
-/// A directory that nobody else has; [`Cold`] removes it.
+/// A directory that nobody else has; [`Cold`] removes it. In memory if there is such a place: tables are synced when they
+/// are written, and here there are thousands.
 fn directory() -> PathBuf {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("streamwright-cold-{}-{number}", std::process::id()))
+    let memory = PathBuf::from("/dev/shm");
+    let scratch = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    scratch.join(format!("streamwright-cold-{}-{number}", std::process::id()))
 }
 
 fn tiny() -> Cold {
