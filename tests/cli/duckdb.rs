@@ -26,7 +26,7 @@ rows = db.execute(f"""
     QUALIFY row_number() OVER (
         PARTITION BY "{key}", "{time}" ORDER BY list_position(getvariable('files'), filename) DESC) = 1
 """).fetchall()
-print(json.dumps(rows))
+print(json.dumps(rows, default=int))
 "#;
 
 /// A Python that has DuckDB.

@@ -198,7 +198,7 @@ fn a_checkpoint_can_be_looked_into() {
     let exported = state(&["export", "savepoint:first", "groups", "-"]).with_code(0).rows();
     let group = |row: &Value| {
         let start: Seconds = row["window_start"].as_str().unwrap().into();
-        let key = row.as_object().unwrap().iter().find(|(name, _)| name.contains("remainder")).unwrap().1;
+        let key = row.as_object().unwrap().iter().find(|(name, _)| name.contains('%')).unwrap().1;
         (start.0, key.as_u64().unwrap())
     };
     let number = |row: &Value, beginning: &str| column(row, beginning).as_u64().unwrap();

@@ -124,15 +124,15 @@ enum Trouble {
 impl Trouble {
     /// Of an attempt that goes back or adopts, what is of interest is how it begins.
     fn any(random: &Random, beginning: Beginning) -> Trouble {
-        match random.below(24) {
+        match random.below(22) {
             // Often enough that workers are left to be adopted.
-            0..5 => Trouble::ControllerDies,
-            5 => Trouble::WorkerDies,
-            6 => Trouble::BothDie,
-            7 => Trouble::LinkBreaks,
-            8 => Trouble::LinkStalls,
-            9 => Trouble::Slander,
-            10..14 => Trouble::Stop,
+            0..3 => Trouble::ControllerDies,
+            3 => Trouble::WorkerDies,
+            4 => Trouble::BothDie,
+            5 => Trouble::LinkBreaks,
+            6 => Trouble::LinkStalls,
+            7 => Trouble::Slander,
+            8..12 => Trouble::Stop,
             _ => {
                 let at: Vec<_> = match beginning {
                     Beginning::On => moments().collect(),

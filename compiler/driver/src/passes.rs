@@ -363,7 +363,12 @@ INSERT INTO prices SELECT price FROM bids";
     }
 
     fn ten_names() -> impl Strategy<Value = Vec<&'static str>> {
-        prop::sample::subsequence(NAMES.split('|').collect::<Vec<_>>(), 10).prop_shuffle()
+        let names = prop::sample::subsequence(NAMES.split('|').collect::<Vec<_>>(), 10).prop_shuffle();
+        // Columns are found in any case, so two of one table that differ in it alone are ambiguous.
+        names.prop_filter("names differ in more than case", |names| {
+            let lower: std::collections::BTreeSet<_> = names.iter().map(|name| name.to_lowercase()).collect();
+            lower.len() == names.len()
+        })
     }
 
     proptest! {
