@@ -361,12 +361,12 @@ fn other_query(user: &User) -> String {
          CREATE TABLE pairs WITH (connector = 'filesystem', path = '{pairs}', format = 'json', type = 'sink');
          CREATE TABLE kept WITH (connector = 'filesystem', path = '{kept}', format = 'parquet', type = 'sink');
          CREATE VIEW sums AS
-             SELECT tumble(INTERVAL '1 second') AS window, counter % {KEYS} AS k, count(*) AS n, sum(counter) AS total
+             SELECT tumble(INTERVAL '1 second') AS window, CAST(counter % {KEYS} AS BIGINT) AS k, count(*) AS n, sum(counter) AS total
              FROM beats GROUP BY window, k;
          CREATE VIEW evens AS
-             SELECT tumble(INTERVAL '1 second') AS window, counter % {KEYS} AS k, count(*) AS n
+             SELECT tumble(INTERVAL '1 second') AS window, CAST(counter % {KEYS} AS BIGINT) AS k, count(*) AS n
              FROM beats WHERE counter % 2 = 0 GROUP BY window, k;
-         INSERT INTO totals SELECT counter % {KEYS} AS k, count(*) AS n, sum(counter) AS total FROM beats GROUP BY k;
+         INSERT INTO totals SELECT CAST(counter % {KEYS} AS BIGINT) AS k, count(*) AS n, sum(counter) AS total FROM beats GROUP BY k;
          INSERT INTO pairs SELECT a.window.start AS start, a.k, a.n, a.total, b.n AS evens
              FROM sums AS a JOIN evens AS b ON a.window = b.window AND a.k = b.k;
          INSERT INTO kept SELECT counter FROM beats;",
@@ -382,8 +382,7 @@ fn check_other(user: &User) {
     for change in rows(&user.path("totals")) {
         for (side, sign) in [("before", -1), ("after", 1)] {
             if let Some(row) = change[side].as_object() {
-                // A remainder of unsigned numbers is a decimal.
-                let number = |name: &str| row[name].to_string().trim_matches('"').parse::<f64>().unwrap() as u64;
+                let number = |name: &str| row[name].as_u64().unwrap();
                 *groups.entry((number("k"), number("n"), number("total"))).or_default() += sign;
             }
         }
@@ -405,7 +404,7 @@ fn check_other(user: &User) {
     let mut seen = BTreeSet::new();
     for row in rows(&user.path("pairs")) {
         let start: time::Seconds = row["start"].as_str().unwrap().into();
-        let number = |name: &str| row[name].to_string().trim_matches('"').parse::<f64>().unwrap() as u64;
+        let number = |name: &str| row[name].as_u64().unwrap();
         let group = (start.0, number("k"));
         let (n, total, _) = expected[&group];
         assert_eq!((number("n"), number("total"), number("evens")), (n, total, evens[&group]), "{row}");
